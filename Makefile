@@ -1,0 +1,93 @@
+# Everything a user or developer types. `make` alone lists it.
+#
+#   PYTHON    the interpreter that .venv is made from (3.11 or newer)
+#   TORCH     the torch to install when .venv has none that will do, e.g. TORCH=torch==2.12.1
+#   PIP_ARGS  where and how pip gets it, e.g. PIP_ARGS="--index-url <a CPU index>"
+#   ARGS      more arguments for the server or for pytest, e.g. ARGS="--http-port 9000", ARGS="-k batcher"
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PIP_ARGS ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+TORCH_FLOOR := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+
+.PHONY: help serve test install check test-full scores
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make serve      start the server on the embedded models (installs what it needs into .venv)'
+	@echo 'make test       the test suite'
+	@echo 'make check      formatting, lint and types'
+	@echo 'make test-full  parity with the reference at the published sizes'
+	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
+	@echo 'make install    the development environment, which the last three make first'
+
+serve: $(INSTALLED)
+	@exec $(BIN)/perceiver-server serve $(ARGS)
+
+test: $(INSTALLED_DEV)
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-full: $(INSTALLED_DEV)
+	@$(BIN)/python -m pytest -m full --timeout 600 $(ARGS)
+
+check: $(INSTALLED_DEV)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+scores: $(INSTALLED_DEV)
+	@for name in tiny-language-id tiny-fashion tiny-fill-mask; do \
+	$(BIN)/python -m training.train $$name || exit 1; done
+
+install: $(INSTALLED_DEV)
+	@echo 'everything is in $(VENV)'
+
+# $(call step,what is done,command): one line, a dot every three seconds, the log only when it fails.
+# The dots stop with the shell that started them, however that ends.
+define step
+printf '%s ' '$(1)'; start=$$(date +%s); \
+( while sleep 3; kill -0 $$$$; do printf . >&3; done ) 3>&1 >/dev/null 2>&1 & dots=$$!; \
+if $(2) >$(VENV)/install.log 2>&1; \
+then kill $$dots; wait $$dots 2>/dev/null; echo " $$(( $$(date +%s) - start )) s"; \
+else kill $$dots; wait $$dots 2>/dev/null; echo ' failed:'; cat $(VENV)/install.log; exit 1; fi
+endef
+
+define CHECK_PYTHON
+import sys
+if sys.version_info < (3, 11):
+    sys.exit("Python 3.11 or newer is needed, for example: make PYTHON=python3.12 $(MAKECMDGOALS)")
+endef
+
+define CHECK_TORCH
+import sys
+from importlib.metadata import PackageNotFoundError, version
+number = lambda text: [int(part) for part in text.split(".")[:2]]
+try:
+    sys.exit(number(version("torch")) < number("$(TORCH_FLOOR)"))
+except PackageNotFoundError:
+    sys.exit(1)
+endef
+export CHECK_PYTHON CHECK_TORCH
+
+# A torch that is already in .venv and new enough is left alone.
+$(VENV)/.torch: pyproject.toml
+	@$(PYTHON) -c "$$CHECK_PYTHON"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "$$CHECK_TORCH" || { \
+	$(call step,installing $(TORCH): hundreds of megabytes,$(PIP) $(PIP_ARGS) '$(TORCH)'); }
+	@touch $@
+
+$(INSTALLED): $(VENV)/.torch pyproject.toml constraints.txt
+	@$(call step,installing perceiver-server,$(PIP) --editable .)
+	@touch $@
+
+$(INSTALLED_DEV): $(VENV)/.torch pyproject.toml constraints.txt
+	@$(call step,installing perceiver-server with its tests and tools,$(PIP) --editable '.[dev]')
+	@touch $(INSTALLED) $@
