@@ -1,0 +1,218 @@
+"""Attention and the pre-norm layer that encoder, trunk and decoders are made of.
+
+Parameter names are the published checkpoints'. Paper: Perceiver IO, section 3.1 and appendix E.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from perceiver_core.config import PerceiverConfig
+
+ACTIVATIONS: dict[str, nn.Module] = {
+    "gelu": nn.GELU(),
+    "gelu_new": nn.GELU(approximate="tanh"),
+    "relu": nn.ReLU(),
+    "selu": nn.SELU(),
+}
+
+
+def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A (B, M) mask of 1 = attend, 0 = ignore as (B, 1, 1, M) to be added to the scores.
+
+    The lowest finite number, not -inf: a row whose every key is masked is then uniform, as in the
+    published port, and not NaN.
+    """
+    lowest = torch.finfo(dtype).min
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(mask == 0, lowest)[:, None, None, :]
+
+
+class MultiHeadAttention(nn.Module):
+    """Normalise, project, attend: (B, N, q_dim) x (B, M, kv_dim) -> (B, N, v_channels).
+
+    `fused` selects scaled_dot_product_attention; without it the scores are formed as the published
+    port forms them.
+    """
+
+    def __init__(
+        self,
+        config: PerceiverConfig,
+        q_dim: int,
+        kv_dim: int | None,
+        qk: int,
+        v: int,
+        num_heads: int,
+    ) -> None:
+        super().__init__()
+        for name, channels in (("qk_channels", qk), ("v_channels", v)):
+            if channels % num_heads:
+                raise ValueError(
+                    f"{name} ({channels}) must be divisible by num_heads ({num_heads})"
+                )
+        self.num_heads = num_heads
+        self.qk_per_head = qk // num_heads
+        self.v_per_head = v // num_heads
+        self.fused = False
+        self.layernorm1 = nn.LayerNorm(q_dim)
+        self.layernorm2 = nn.LayerNorm(kv_dim) if kv_dim is not None else None
+        source = q_dim if kv_dim is None else kv_dim
+        self.query = nn.Linear(q_dim, qk)
+        self.key = nn.Linear(source, qk)
+        self.value = nn.Linear(source, v)
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+    def forward(
+        self,
+        x: Tensor,
+        inputs: Tensor | None = None,
+        mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B or 1, N, q_dim); inputs (B, M, kv_dim), None for self-attention; mask additive
+        (B, 1, 1, M); head_mask (heads,). Returns (B, N, v_channels) and, if asked for, the weights
+        (B, heads, N, M) after softmax."""
+        x = self.layernorm1(x)
+        source = x
+        if self.layernorm2 is not None:
+            assert inputs is not None
+            source = self.layernorm2(inputs)
+        q, k = self._heads(self.query(x)), self._heads(self.key(source))
+        v = self._heads(self.value(source))
+        if self.fused and head_mask is None and not need_weights:
+            context, weights = self._fused(q, k, v, mask), None
+        else:
+            context, weights = self._explicit(q, k, v, mask, head_mask)
+        return context.transpose(1, 2).flatten(2), weights if need_weights else None
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, N, heads * d) -> (B, heads, N, d)."""
+        heads: Tensor = x.unflatten(-1, (self.num_heads, -1))
+        return heads.transpose(1, 2)
+
+    def _explicit(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, head_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        scores = q @ k.transpose(-1, -2) / math.sqrt(self.qk_per_head)
+        if mask is not None:
+            scores = scores + mask
+        weights: Tensor = self.dropout(scores.softmax(dim=-1))
+        if head_mask is not None:
+            weights = weights * head_mask[:, None, None]
+        return weights @ v, weights
+
+    def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """The fused kernels want one width for q, k and v: the narrower are padded with zeros,
+        which leaves every product as it is."""
+        q = q.expand(k.shape[0], -1, -1, -1)
+        width = max(self.qk_per_head, self.v_per_head)
+        q, k, v = (
+            F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v)
+        )
+        dropout = self.dropout.p if self.training else 0.0
+        scale = 1.0 / math.sqrt(self.qk_per_head)
+        context: Tensor = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale
+        )
+        return context[..., : self.v_per_head]
+
+
+class AttentionOutput(nn.Module):
+    """The projection after attention, under the name that checkpoints give it."""
+
+    def __init__(self, v_channels: int, channels: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(v_channels, channels)
+
+
+class Attention(nn.Module):
+    """Attention, its output projection and the optional residual to the queries."""
+
+    def __init__(
+        self,
+        config: PerceiverConfig,
+        q_dim: int,
+        kv_dim: int | None,
+        qk_channels: int | None,
+        v_channels: int | None,
+        num_heads: int,
+        use_query_residual: bool,
+    ) -> None:
+        super().__init__()
+        if qk_channels is None:
+            follows_kv = kv_dim is not None and config.cross_attention_shape_for_attention == "kv"
+            qk_channels = kv_dim if follows_kv else q_dim
+        assert qk_channels is not None
+        v_channels = qk_channels if v_channels is None else v_channels
+        self.self = MultiHeadAttention(config, q_dim, kv_dim, qk_channels, v_channels, num_heads)
+        self.output = AttentionOutput(v_channels, v_channels if kv_dim is None else q_dim)
+        self.use_query_residual = use_query_residual
+
+    def forward(
+        self,
+        x: Tensor,
+        inputs: Tensor | None = None,
+        mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Shapes as MultiHeadAttention; the output has the width of x."""
+        context, weights = self.self(x, inputs, mask, head_mask, need_weights)
+        out = self.output.dense(context)
+        return (out + x if self.use_query_residual else out), weights
+
+
+class Mlp(nn.Module):
+    """Two dense layers with the configured activation between them."""
+
+    def __init__(self, config: PerceiverConfig, channels: int, widening_factor: int) -> None:
+        super().__init__()
+        act = config.hidden_act
+        if isinstance(act, str) and act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act {act!r} is unknown: use one of {', '.join(ACTIVATIONS)}")
+        self.dense1 = nn.Linear(channels, widening_factor * channels)
+        self.activation = ACTIVATIONS[act] if isinstance(act, str) else act
+        self.dense2 = nn.Linear(widening_factor * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., channels) -> (..., channels)."""
+        out: Tensor = self.dense2(self.activation(self.dense1(x)))
+        return out
+
+
+class PerceiverLayer(nn.Module):
+    """Attention, then `x + MLP(LayerNorm(x))`. Cross-attention where `kv_dim` is given."""
+
+    def __init__(
+        self,
+        config: PerceiverConfig,
+        q_dim: int,
+        kv_dim: int | None = None,
+        qk_channels: int | None = None,
+        v_channels: int | None = None,
+        num_heads: int = 1,
+        widening_factor: int = 4,
+        use_query_residual: bool = True,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(
+            config, q_dim, kv_dim, qk_channels, v_channels, num_heads, use_query_residual
+        )
+        self.layernorm = nn.LayerNorm(q_dim)
+        self.mlp = Mlp(config, q_dim, widening_factor)
+
+    def forward(
+        self,
+        x: Tensor,
+        inputs: Tensor | None = None,
+        mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Shapes as MultiHeadAttention; the output has the width of x."""
+        x, weights = self.attention(x, inputs, mask, head_mask, need_weights)
+        return x + self.mlp(self.layernorm(x)), weights

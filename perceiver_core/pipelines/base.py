@@ -1,0 +1,77 @@
+"""A pipeline: what one Perceiver can do for a person, from typed input to typed output.
+
+`preprocess` and `postprocess` are numpy and run anywhere; `forward` is torch and runs where the
+model is. Nothing here imports torch, so that a process without it can use the rest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perceiver_core.config import PerceiverConfig
+from perceiver_core.errors import InvalidInput
+
+Row = dict[str, NDArray[Any]]
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+
+class Pipeline(ABC, Generic[Input, Output]):
+    """One task of one model folder, without its weights."""
+
+    task: ClassVar[str]
+    input_type: ClassVar[type]
+    media: ClassVar[bool] = False  # inputs hold encoded media of strangers
+
+    def __init__(self, config: PerceiverConfig, folder: Path) -> None:
+        self.config = config
+        self.folder = folder
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self:
+        """Read the small files of a model folder. Raises CheckpointError."""
+        return cls(PerceiverConfig.from_pretrained(folder), folder)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, () where the task has none."""
+        return ()
+
+    @abstractmethod
+    def check(self, item: Input) -> None:
+        """Refuse what can be seen to be wrong without work. Raises InvalidInput."""
+
+    @abstractmethod
+    def preprocess(self, item: Input) -> list[Row]:
+        """One item as rows without a batch dimension. Raises InvalidInput."""
+
+    @abstractmethod
+    def forward(self, model: Any, rows: list[Row]) -> list[Row]:
+        """Run rows of any number of items, ragged ones too, in one batch; one row out for each."""
+
+    @abstractmethod
+    def postprocess(self, item: Input, rows: list[Row]) -> Output:
+        """An item's own output rows as its answer."""
+
+    def __call__(self, model: Any, item: Input) -> Output:
+        """All of it for one item, in this process."""
+        self.check(item)
+        return self.postprocess(item, self.forward(model, self.preprocess(item)))
+
+
+def check_top_k(top_k: int | None, most: int) -> None:
+    """1 <= top_k <= most, or None for the default."""
+    if top_k is not None and not 1 <= top_k <= most:
+        raise InvalidInput(f"top_k is {top_k}: use 1 to {most}")
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Over the last axis, in float64."""
+    shifted = np.asarray(logits, np.float64)
+    exp = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return np.asarray(exp / exp.sum(axis=-1, keepdims=True))

@@ -1,0 +1,47 @@
+"""Text as token ids, with nothing in it special but what the caller asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perceiver_core.errors import InvalidInput
+from perceiver_core.vocabulary import utf8
+
+MASK = "[MASK]"
+MASK_ID, CLS_ID, SEP_ID, BYTE_0 = 3, 4, 5, 6  # byte b has id b + BYTE_0
+
+
+def check_length(num_bytes: int, max_positions: int) -> None:
+    """Room for the text between its two markers. Raises InvalidInput."""
+    limit = max_positions - 2
+    if num_bytes > limit:
+        raise InvalidInput(
+            f"the text has {num_bytes} bytes and this model reads at most {limit}: shorten it, "
+            "or choose another model"
+        )
+
+
+def text_ids(text: bytes) -> NDArray[np.int64]:
+    """[CLS] bytes [SEP], int64 (len + 2,)."""
+    return _framed(np.frombuffer(text, np.uint8).astype(np.int64) + BYTE_0)
+
+
+def masked_ids(text: str) -> NDArray[np.int64]:
+    """As `text_ids`, each literal `[MASK]` being one masked byte."""
+    pieces = [np.frombuffer(utf8(p), np.uint8).astype(np.int64) for p in text.split(MASK)]
+    parts: list[NDArray[np.int64]] = []
+    for piece in pieces:
+        parts += [piece + BYTE_0, np.array([MASK_ID])]
+    return _framed(np.concatenate(parts[:-1]))
+
+
+def mask_spans(ids: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """(start, end) positions of each run of masks."""
+    masked = np.concatenate([[False], ids == MASK_ID, [False]])
+    edges = np.flatnonzero(masked[1:] != masked[:-1])
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _framed(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[CLS_ID], ids, [SEP_ID]]).astype(np.int64)

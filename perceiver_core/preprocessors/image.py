@@ -1,0 +1,182 @@
+"""Images and video: pixels, patches or a convolution, with positions (Perceiver IO, appendix F)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from perceiver_core.config import PerceiverConfig
+from perceiver_core.positions import PerceiverTrainablePositionEncoding, build_position_encoding
+from perceiver_core.preprocessors.base import Preprocessed, Preprocessor
+
+PREP_TYPES = ("conv", "patches", "pixels", "conv1x1")
+
+
+def space_to_depth(frames: Tensor, temporal: int = 1, spatial: int = 1) -> Tensor:
+    """Fold blocks into channels, ordered (t, h, w, c) with c fastest, channels last.
+
+    (B, C, H, W) -> (B, H/s, W/s, s*s*C); (B, T, C, H, W) -> (B, T/t, H/s, W/s, t*s*s*C).
+    """
+    if frames.ndim not in (4, 5):
+        raise ValueError(
+            f"frames have {frames.ndim} dimensions: give (B, C, H, W) or (B, T, C, H, W)"
+        )
+    video = frames if frames.ndim == 5 else frames[:, None]
+    temporal = temporal if frames.ndim == 5 else 1
+    batch, time, channels, height, width = video.shape
+    blocks = video.reshape(
+        batch,
+        time // temporal,
+        temporal,
+        channels,
+        height // spatial,
+        spatial,
+        width // spatial,
+        spatial,
+    )
+    folded = blocks.permute(0, 1, 4, 6, 2, 5, 7, 3).flatten(4)
+    return folded if frames.ndim == 5 else folded[:, 0]
+
+
+class ConvDownsample(nn.Module):
+    """7x7 convolution of stride 2, batch norm, ReLU, 3x3 max-pool of stride 2.
+
+    Padding is the published port's (3 on every side, none in the pool): 224 -> 112 -> 55.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, use_batchnorm: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 7, stride=2, padding=3, bias=False)
+        self.batchnorm = nn.BatchNorm2d(out_channels) if use_batchnorm else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, h, w)."""
+        return F.max_pool2d(F.relu(self.batchnorm(self.conv(images))), kernel_size=3, stride=2)
+
+
+class PerceiverImagePreprocessor(Preprocessor):
+    """Image preprocessing with one of four `prep_type`s and one of two position encodings
+    (seed: PerceiverImagePreprocessor, every parameter there)."""
+
+    def __init__(
+        self,
+        config: PerceiverConfig,
+        prep_type: str = "conv",
+        spatial_downsample: int = 4,
+        temporal_downsample: int = 1,
+        position_encoding_type: str = "fourier",
+        in_channels: int = 3,
+        out_channels: int = 64,
+        conv_after_patching: bool = False,
+        conv_after_patching_in_channels: int = 54,
+        conv2d_use_batchnorm: bool = True,
+        concat_or_add_pos: str = "concat",
+        project_pos_dim: int = -1,
+        **position_encoding_kwargs: Any,
+    ) -> None:
+        super().__init__()
+        if prep_type not in PREP_TYPES:
+            raise ValueError(f"prep_type is {prep_type!r}: use one of {', '.join(PREP_TYPES)}")
+        if concat_or_add_pos not in ("concat", "add"):
+            raise ValueError(f"concat_or_add_pos is {concat_or_add_pos!r}: use 'concat' or 'add'")
+        self.prep_type = prep_type
+        self.spatial_downsample = spatial_downsample
+        self.temporal_downsample = temporal_downsample
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.conv_after_patching = conv_after_patching
+        self.concat_or_add_pos = concat_or_add_pos
+        self.project_pos_dim = project_pos_dim
+        if prep_type == "conv":
+            if math.log(spatial_downsample, 4) % 1 or temporal_downsample != 1:
+                raise ValueError("conv downsamples space by a power of 4 and never time")
+            self.convnet = ConvDownsample(in_channels, out_channels, conv2d_use_batchnorm)
+        elif prep_type == "conv1x1":
+            if temporal_downsample != 1:
+                raise ValueError("conv1x1 does not downsample time")
+            self.convnet_1x1 = nn.Conv2d(in_channels, out_channels, 1, stride=spatial_downsample)
+        self.position_embeddings, self.positions_projection = build_position_encoding(
+            position_encoding_type, out_channels, project_pos_dim, **position_encoding_kwargs
+        )
+        self.conv_after_patches = (
+            nn.Linear(conv_after_patching_in_channels, out_channels)
+            if conv_after_patching
+            else nn.Identity()
+        )
+        self._projected: tuple[tuple[Any, ...], Tensor] | None = None
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the features and, unless added to them, of the positions."""
+        projected = self.project_pos_dim > 0
+        positions = self.project_pos_dim if projected else self.position_embeddings.output_size()
+        if self.concat_or_add_pos == "add":
+            return positions
+        return self._feature_channels() + positions
+
+    def _feature_channels(self) -> int:
+        temporal = self.position_embeddings.num_dimensions > 2
+        if self.conv_after_patching or self.prep_type in ("conv", "conv1x1"):
+            return self.out_channels
+        if self.prep_type == "pixels":
+            # Kept from the published port, whose models all have spatial_downsample 1 here.
+            return (
+                self.in_channels
+                if temporal
+                else math.ceil(self.in_channels / self.spatial_downsample)
+            )
+        channels = self.in_channels * self.spatial_downsample**2
+        return channels * self.temporal_downsample if temporal else channels
+
+    def forward(self, inputs: Tensor, interpolate_pos_encoding: bool = False) -> Preprocessed:
+        """inputs: float (B, C, H, W), or (B, T, C, H, W) for pixels and patches.
+
+        With `interpolate_pos_encoding` trainable positions follow the image's size.
+        """
+        features = self.features(inputs)  # (B, ..., c)
+        index_dims = tuple(features.shape[1:-1])
+        features = features.flatten(1, -2)  # (B, M, c)
+        positions = self.positions(index_dims, features, interpolate_pos_encoding)
+        if self.concat_or_add_pos == "add":
+            return Preprocessed(features + positions, None, features)
+        positions = positions.expand(features.shape[0], -1, -1)
+        return Preprocessed(torch.cat([features, positions], dim=-1), None, features)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """The features of every input element, channels last: (B, h, w, c) or (B, t, h, w, c)."""
+        if self.prep_type == "patches":
+            folded = space_to_depth(inputs, self.temporal_downsample, self.spatial_downsample)
+            if folded.ndim == 5 and folded.shape[1] == 1:
+                folded = folded[:, 0]
+            features: Tensor = self.conv_after_patches(folded)
+            return features
+        if self.prep_type == "conv":
+            inputs = self.convnet(inputs)
+        elif self.prep_type == "conv1x1":
+            inputs = self.convnet_1x1(inputs)
+        else:
+            space = self.spatial_downsample
+            if inputs.ndim == 5:
+                inputs = inputs[:, :: self.temporal_downsample]
+            inputs = inputs[..., ::space, ::space]
+        return inputs.movedim(-3, -1)
+
+    def positions(self, index_dims: tuple[int, ...], like: Tensor, interpolate: bool) -> Tensor:
+        """The positions (M, C) of a grid, projected; kept where nothing is learned."""
+        encoding = self.position_embeddings
+        if not isinstance(encoding, PerceiverTrainablePositionEncoding):
+            grid: Tensor = self.positions_projection(encoding(index_dims, like.device, like.dtype))
+            return grid
+        size = (index_dims[0], index_dims[1]) if interpolate else None
+        if torch.is_grad_enabled():
+            learning: Tensor = self.positions_projection(encoding(size))
+            return learning
+        weight = encoding.position_embeddings
+        key = (size, weight.data_ptr(), weight._version, weight.dtype)
+        if self._projected is None or self._projected[0] != key:
+            self._projected = (key, self.positions_projection(encoding(size)))
+        return self._projected[1]

@@ -1,0 +1,76 @@
+"""Tiny model folders with every tensor drawn at random from a seed: real checkpoints, made in
+milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from perceiver_core import tasks
+from perceiver_core.checkpoint import PreTrainedModel
+from perceiver_core.config import PerceiverConfig
+from perceiver_core.image_processor import PerceiverImageProcessor
+
+SIZES: dict[str, Any] = {
+    "num_latents": 8,
+    "d_latents": 32,
+    "d_model": 16,
+    "num_blocks": 1,
+    "num_self_attends_per_block": 2,
+    "num_self_attention_heads": 4,
+    "num_cross_attention_heads": 2,
+    "max_position_embeddings": 256,
+    "image_size": 32,
+    "num_labels": 5,
+}
+BYTE_0 = 6
+
+
+@torch.no_grad()
+def randomise(model: torch.nn.Module, seed: int = 0) -> None:
+    """Draw EVERY tensor: default initialisation hides mistakes in biases, gains and statistics."""
+    random = torch.Generator().manual_seed(seed)
+    for name, tensor in model.state_dict().items():
+        if not tensor.is_floating_point():
+            continue
+        if name.endswith("running_var"):
+            tensor.copy_(torch.rand(tensor.shape, generator=random) + 0.5)
+            continue
+        fan_in = tensor.shape[-1] if tensor.ndim > 1 else 4
+        tensor.copy_(torch.randn(tensor.shape, generator=random) * (1.5 / fan_in**0.5))
+        if "layernorm" in name and name.endswith("weight"):
+            tensor.add_(1.0)
+
+
+def make(kind: type[PreTrainedModel], folder: Path, seed: int = 0, **sizes: Any) -> Any:
+    """Write a random model of a task class into `folder` and return it."""
+    model = kind(PerceiverConfig(**{**SIZES, **sizes})).eval()
+    randomise(model, seed)
+    model.save_pretrained(folder)
+    return model
+
+
+def make_text_classifier(folder: Path, *, nan_byte: int | None = None, **sizes: Any) -> Path:
+    """A text classifier; the embedding of `nan_byte`, if given, is NaN."""
+    model = make(tasks.PerceiverForSequenceClassification, folder, **sizes)
+    if nan_byte is not None:
+        table = model.perceiver.input_preprocessor.embeddings.weight
+        table.data[nan_byte + BYTE_0] = torch.nan
+        model.save_pretrained(folder)
+    return folder
+
+
+def make_fill_mask(folder: Path, **sizes: Any) -> Path:
+    """A byte masked-language model."""
+    make(tasks.PerceiverForMaskedLM, folder, **sizes)
+    return folder
+
+
+def make_image_classifier(folder: Path, **sizes: Any) -> Path:
+    """A convolutional image classifier of 32 x 32 pixels with its image processor."""
+    make(tasks.PerceiverForImageClassificationConvProcessing, folder, **sizes)
+    side = {"height": SIZES["image_size"], "width": SIZES["image_size"]}
+    PerceiverImageProcessor(crop_size=side, size=side).save_pretrained(folder)
+    return folder
