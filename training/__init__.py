@@ -1,0 +1,1 @@
+"""Scripts that make the embedded default weights: data, training loops, measurement."""

@@ -1,0 +1,1 @@
+"""Where the training data come from: one module per data set, one for fetching packages."""

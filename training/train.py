@@ -1,0 +1,85 @@
+"""Train, continue or score an embedded model: `python -m training.train NAME --minutes 30`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+
+from perceiver_core.zoo import EMBEDDED
+from training.initialise import read_in_order, start
+from training.optimise import Budget, fit
+from training.prepare import prepare
+
+RECIPES = {
+    "tiny-language-id": ("training.language_id", "language-id.npz"),
+    "tiny-fashion": ("training.fashion", "fashion.npz"),
+    "tiny-fill-mask": ("training.fill_mask", "fill-mask.npz"),
+}
+
+
+@click.command()
+@click.argument("name", type=click.Choice(sorted(RECIPES)))
+@click.option("--minutes", type=float, default=0.0, help="training budget; 0 only scores")
+@click.option("--continue", "resume", is_flag=True, help="start from the weights in the folder")
+@click.option("--folder", type=click.Path(path_type=Path), help="model folder; default: the zoo's")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("training/data"))
+@click.option("--threads", type=int, default=0, help="CPU threads; 0: all")
+@click.option("--seed", type=int, default=0)
+@click.option("--learning-rate", type=float, help="peak; default: the recipe's")
+def main(
+    name: str,
+    minutes: float,
+    resume: bool,
+    folder: Path | None,
+    data: Path,
+    threads: int,
+    seed: int,
+    learning_rate: float | None,
+) -> None:
+    """Train NAME for a number of minutes and print its score as JSON."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if threads:
+        torch.set_num_threads(threads)
+    module, file = RECIPES[name]
+    recipe = importlib.import_module(module)
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    folder = folder or EMBEDDED.get(name) or Path("perceiver_core/zoo") / name
+    if not (data / file).exists():
+        prepare(Path(file).stem, data)
+    source = recipe.Data(data / file)
+    if minutes:
+        torch.manual_seed(seed)
+        if resume:
+            model = recipe.MODEL.from_pretrained(folder).requires_grad_(True)
+        else:
+            model = recipe.MODEL(recipe.config(source))
+            start(model)
+            if hasattr(recipe, "SPAN"):
+                read_in_order(model.perceiver, recipe.SPAN)
+        model = model.to(place)
+        loss = recipe.loss_function(source, place, np.random.default_rng(seed))
+        fit(model, loss, Budget(minutes, learning_rate or recipe.PEAK_LEARNING_RATE), folder)
+    click.echo(json.dumps({name: scores(recipe, folder, source, place)}, indent=2))
+
+
+def scores(recipe: Any, folder: Path, source: Any, place: torch.device) -> dict[str, float]:
+    """The recipe's scores in float32, and the share of answers that bfloat16 leaves unchanged."""
+    reference = recipe.MODEL.from_pretrained(folder, device=place)
+    fast = recipe.MODEL.from_pretrained(folder, device=place, numerics="fast", dtype="bfloat16")
+    found = recipe.score(reference, source)
+    same = recipe.predictions(reference, source) == recipe.predictions(fast, source)
+    return {
+        name: round(float(v), 4) for name, v in {**found, "bfloat16_agreement": same.mean()}.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
