@@ -1,0 +1,1 @@
+"""The inference server: everything that waits, refuses, counts or speaks."""

@@ -1,0 +1,199 @@
+"""The composition root: Settings → Engine → REST app → sockets → signals.
+
+running ──SIGTERM──► draining: not ready, new work refused, accepted work answered ──► exit 0
+                         └── second signal, or the grace is over: now
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import click
+import uvicorn
+import uvloop
+
+from server.config import Settings
+from server.connection import connection_class
+from server.engine import Engine
+from server.options import ConfigError
+from server.rest.app import RestApp, create_app
+from server.rest.doors import DOORS
+from server.rest.examples import curl
+
+log = logging.getLogger(__name__)
+
+_QUIET_S = 0.1
+_QUIET_TRIES = 10
+_FLUSH_S = 1.0
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def run(settings: Settings) -> int:
+    """Serves until told to stop; the process's exit code."""
+    configure_logging(settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(settings))
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The engine of these settings, or click's one-sentence error."""
+    try:
+        return Engine(settings)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+async def serve(settings: Settings) -> int:
+    """One life of the server, from the first bound socket to the last answer."""
+    engine = open_engine(settings)
+    listener = bind(settings.host, settings.http_port)
+    app = create_app(engine)
+    server = _Server(uvicorn_config(settings, app))
+    stop = _Stop()
+    await engine.start()
+    try:
+        with stop.on_signals():
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            await server.listening(serving)
+            click.echo(welcome(settings, listener))
+            await asyncio.wait((stop.asked, serving), return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+            return await _drain(engine, app, server, serving, stop)
+    finally:
+        await engine.close()
+
+
+async def _drain(
+    engine: Engine, app: RestApp, server: _Server, serving: asyncio.Task[None], stop: _Stop
+) -> int:
+    """Answers what was accepted, refuses the rest, closes the sockets; the exit code."""
+    log.info("stopping: new requests are refused, accepted ones are answered first")
+    settings = engine.settings
+    app.state.closing = True
+    if settings.drain_delay_s:
+        await asyncio.wait((stop.now,), timeout=settings.drain_delay_s)
+    over = asyncio.get_running_loop().time() + settings.drain_grace_s
+    draining = asyncio.create_task(engine.drain())
+    await asyncio.wait((draining, stop.now), return_when=asyncio.FIRST_COMPLETED)
+    answered = draining.done() and draining.result()
+    if answered:
+        await _quiet(server)
+    else:
+        log.warning("stopping before every request was answered")
+        draining.cancel()
+        await engine.close()  # whoever still waits is told so
+    server.close_within(max(1.0, over - asyncio.get_running_loop().time()))
+    await asyncio.wait((serving, stop.now), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((serving,), timeout=_FLUSH_S)
+    return 0 if answered else 1
+
+
+async def _quiet(server: _Server) -> None:
+    """Returns when no request has come for a moment: clients about to send read 503, no reset."""
+    for _ in range(_QUIET_TRIES):
+        seen = server.server_state.total_requests
+        await asyncio.sleep(_QUIET_S)
+        if seen == server.server_state.total_requests:
+            return
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: when to stop is decided here."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def listening(self, serving: asyncio.Task[None]) -> None:
+        """Returns once connections are accepted; raises what kept them from it."""
+        while not self.started:
+            await asyncio.wait((serving,), timeout=0.01)
+            if serving.done():
+                serving.result()
+                raise RuntimeError("the server stopped before it started")
+
+    def close_within(self, seconds: float) -> None:
+        """Closes the sockets: idle connections at once, the others after their response."""
+        self.config.timeout_graceful_shutdown = math.ceil(seconds)
+        self.should_exit = True
+
+
+class _Stop:
+    """SIGTERM or SIGINT: the first one asks to stop, the second one insists."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.now: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handled = (signal.SIGTERM, signal.SIGINT)
+        for number in handled:
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            yield
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+    def _signalled(self) -> None:
+        for wish in (self.asked, self.now):
+            if not wish.done():
+                wish.set_result(None)
+                return
+
+
+def uvicorn_config(settings: Settings, app: RestApp) -> uvicorn.Config:
+    """uvicorn as we use it: no log of its own, no lifespan, no websockets, our connections."""
+    return uvicorn.Config(
+        app,
+        http=connection_class(settings.header_timeout_s),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening TCP socket, or click's one-sentence error."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; "
+            "--http-port names another port"
+        ) from None
+
+
+def welcome(settings: Settings, listener: socket.socket) -> str:
+    """What a newcomer needs: the URL, and one command per task to paste."""
+    port = listener.getsockname()[1]
+    anywhere = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
+    host = "127.0.0.1" if settings.host in anywhere else settings.host
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    lines = [f"perceiver-server listens on {url} ({url}/docs explains)", ""]
+    for door in DOORS.values():
+        lines += [f"# {door.summary}", curl(url, door.task), ""]
+    return "\n".join(lines)
+
+
+def configure_logging(level: str) -> None:
+    """One line per event on stderr; uvicorn only speaks when something is wrong."""
+    logging.basicConfig(level=level.upper(), stream=sys.stderr, format=_LOG_FORMAT)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it logs bytes of bad requests

@@ -1,0 +1,112 @@
+"""`perceiver-server serve | config | models | predict`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from perceiver_core.pipelines import PIPELINES
+from server.config import Settings
+from server.errors import Fault
+from server.options import effective_values, settings_of, settings_options
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Serves Perceiver models over REST."""
+
+
+@main.command()
+@settings_options
+@click.pass_context
+def serve(ctx: click.Context, /, **_: object) -> None:
+    """Starts the server; SIGTERM or Ctrl-C drains it."""
+    from server.app import run
+
+    ctx.exit(run(settings_of(ctx)))
+
+
+@main.command()
+@settings_options
+@click.pass_context
+def config(ctx: click.Context, /, **_: object) -> None:
+    """Prints the effective values and where each came from."""
+    click.echo(effective_values(ctx, settings_of(ctx)))
+
+
+@main.command()
+@settings_options
+@click.pass_context
+def models(ctx: click.Context, /, **_: object) -> None:
+    """Lists the models that `serve` would offer with the same options."""
+    found = asyncio.run(_models(settings_of(ctx)))
+    columns = ("name", "task", "source", "state", "problem")
+    rows = [[str(getattr(model, column) or "-") for column in columns] for model in found]
+    click.echo(table([columns, *rows]))
+
+
+@main.command()
+@click.argument("task", type=click.Choice(sorted(PIPELINES)))
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--model", help="A name from `perceiver-server models`; default: the task's own.")
+@click.option("--top-k", type=click.IntRange(1, 1_000_000), help="How many; default 5.")
+@settings_options
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    /,
+    task: str,
+    inputs: tuple[str, ...],
+    model: str | None,
+    top_k: int | None,
+    **_: Any,
+) -> None:
+    """Answers without a server: INPUT is a text, or the path of an image."""
+    settings = settings_of(ctx)
+    items = [item_of(task, given, top_k) for given in inputs]
+    try:
+        answer = asyncio.run(_predict(settings, task, items, model))
+    except Fault as fault:
+        raise click.ClickException(fault.message) from None
+    answer = answer[0] if len(items) == 1 else answer
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n")
+
+
+def item_of(task: str, given: str, top_k: int | None) -> Any:
+    """One INPUT as the pipeline's input."""
+    pipeline = PIPELINES[task]
+    if not pipeline.media:
+        return pipeline.input_type(given, top_k=top_k)
+    try:
+        return pipeline.input_type(Path(given).read_bytes(), top_k=top_k)
+    except OSError as error:
+        raise click.ClickException(f"cannot read {given!r}: {error.strerror}") from None
+
+
+async def _models(settings: Settings) -> Sequence[Any]:
+    from server.app import open_engine
+
+    return open_engine(settings).models()
+
+
+async def _predict(
+    settings: Settings, task: str, items: Sequence[Any], model: str | None
+) -> Sequence[Any]:
+    from server.app import open_engine
+
+    async with open_engine(settings) as engine:
+        answer = await engine.predict(task, items, model=model, protocol="cli")
+        return answer.outputs
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,128 @@
+"""The life of a request, and the counters that follow it.
+
+    received ──► queued ──► in flight ──► completed │ failed │ rejected │ cancelled │ expired
+                    └────────────────────►
+
+A ticket makes exactly one terminal transition (`end`), which moves one counter and gives back the
+rows that it was admitted with.  Everything happens on the event loop without an await in between,
+so at every moment, for every (model, protocol):
+
+    received = completed + failed + rejected + cancelled + expired + queued + in_flight
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from server.errors import Fault, Outcome
+
+Key = tuple[str, str]  # (model, protocol)
+
+
+class Ledger:
+    """Admits requests into a bounded queue and counts what becomes of them."""
+
+    def __init__(self, max_queue: int, max_batch: int) -> None:
+        self.max_queue = max_queue
+        # Answers may pile up behind the device as well as before it: one batch on the device and
+        # one being turned into replies.
+        self._max_held = max_queue + 2 * max_batch
+        self.received: Counter[Key] = Counter()
+        self.queued: Counter[Key] = Counter()
+        self.in_flight: Counter[Key] = Counter()
+        self.ended: Counter[tuple[str, str, Outcome]] = Counter()
+        self.refused: Counter[tuple[str, str]] = Counter()  # (protocol, code): never received
+        self.draining = False
+        self.waiting_rows = 0  # admitted, not yet on the device
+        self.held_rows = 0  # admitted, not yet ended
+        self._live = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def receive(self, model: str, protocol: str, deadline: float) -> Ticket:
+        """Counts a request; `deadline` is in seconds of the event loop's clock."""
+        ticket = Ticket(self, (model, protocol), deadline)
+        self.received[ticket.key] += 1
+        self.queued[ticket.key] += 1
+        self._live += 1
+        self._idle.clear()
+        return ticket
+
+    def refuse(self, protocol: str, code: str) -> None:
+        """Counts what was turned away before it became a request."""
+        self.refused[protocol, code] += 1
+
+    async def wait_idle(self) -> None:
+        """Returns when every request has ended."""
+        await self._idle.wait()
+
+    def _ended(self, ticket: Ticket, outcome: Outcome) -> None:
+        gauge = self.queued if ticket.state == "queued" else self.in_flight
+        gauge[ticket.key] -= 1
+        self.ended[*ticket.key, outcome] += 1
+        self._live -= 1
+        if self._live == 0:
+            self._idle.set()
+
+    def _room_for(self, rows: int) -> bool:
+        return (
+            self.waiting_rows + rows <= self.max_queue and self.held_rows + rows <= self._max_held
+        )
+
+
+class Ticket:
+    """One request's place in the ledger.  Its owner is the coroutine that answers the caller."""
+
+    def __init__(self, ledger: Ledger, key: Key, deadline: float) -> None:
+        self.key = key
+        self.deadline = deadline
+        self.state: str = "queued"  # then "in_flight", then an Outcome
+        self._ledger = ledger
+        self._waiting = 0
+        self._held = 0
+
+    def admit(self, rows: int) -> None:
+        """Admits `rows` more rows; Fault draining, too_large or queue_full where it cannot.
+
+        What was admitted before a drain may still grow: it has been accepted.
+        """
+        ledger = self._ledger
+        if ledger.draining and self._held == 0:
+            raise Fault("draining", "the server is shutting down: ask another one, or later")
+        if self._held + rows > ledger.max_queue:
+            raise Fault(
+                "too_large",
+                f"the request makes {self._held + rows} rows, the limit is {ledger.max_queue}: "
+                "split it",
+            )
+        if not ledger._room_for(rows):
+            raise Fault(
+                "queue_full",
+                f"{ledger.held_rows} rows are waiting or being answered already: try again later",
+            )
+        self._waiting += rows
+        self._held += rows
+        ledger.waiting_rows += rows
+        ledger.held_rows += rows
+
+    def start(self, rows: int) -> None:
+        """`rows` of the waiting rows go onto the device."""
+        if self.state not in ("queued", "in_flight"):
+            return
+        if self.state == "queued":
+            self._ledger.queued[self.key] -= 1
+            self._ledger.in_flight[self.key] += 1
+            self.state = "in_flight"
+        self._waiting -= rows
+        self._ledger.waiting_rows -= rows
+
+    def end(self, outcome: Outcome) -> bool:
+        """The terminal transition.  Only the first call does anything, and returns True."""
+        if self.state not in ("queued", "in_flight"):
+            return False
+        self._ledger._ended(self, outcome)
+        self.state = outcome
+        self._ledger.waiting_rows -= self._waiting
+        self._ledger.held_rows -= self._held
+        return True

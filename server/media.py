@@ -1,0 +1,118 @@
+"""Untrusted image bytes -> pixels.  Runs in the media child only; nothing else imports Pillow.
+
+Only what begins like a JPEG, PNG or WebP reaches a decoder, and only that format's decoder.
+The size is read from the header before a pixel is decoded.  A file that ends early is an error,
+never half a picture.  Of an animation the first frame is read.  Colour profiles are ignored.
+Every message is ours: Pillow's text may name addresses and internals.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+from perceiver_core.errors import InvalidInput
+from server.signatures import ACCEPTED, describe, image_format
+
+DAMAGED = "the image is damaged or ends too early: send the whole file"
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+Image.MAX_IMAGE_PIXELS = None  # ours is checked instead: Pillow only refuses above 178 million
+
+
+class NotAnImage(InvalidInput):
+    """The bytes are of no format we decode."""
+
+    code = "unsupported_media_type"
+
+
+class TooManyPixels(InvalidInput):
+    """The header announces more pixels than we decode."""
+
+    code = "too_large"
+
+
+def decode_image(data: bytes, max_pixels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The picture as H x W x 3 uint8 RGB: upright (EXIF), transparent parts over white."""
+    kind = image_format(data)
+    if kind is None:
+        raise NotAnImage(f"the image is not a {ACCEPTED}{describe(data)}: convert it first")
+    if kind == "WEBP":  # Pillow allocates a WebP's canvas when it opens the file: look first
+        _check_size(webp_size(data), max_pixels)
+    elif kind == "PNG":  # Pillow reads all that stands before the pixels, which may be much
+        _check_size(png_size(data), max_pixels)
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=[kind]) as image:
+            warnings.simplefilter("ignore")  # Pillow warns about odd metadata; the size is checked
+            _check_size(image.size, max_pixels)
+            image.load()
+            return np.asarray(_rgb(_upright(image)))
+    except InvalidInput:
+        raise
+    except MemoryError:
+        raise TooManyPixels(
+            "the image takes too much memory to decode: send a smaller one"
+        ) from None
+    except Exception:  # noqa: BLE001 (OSError, SyntaxError, struct.error, ZeroDivisionError, …)
+        raise InvalidInput(DAMAGED) from None
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise InvalidInput(f"the image is {width}×{height} pixels: it must have at least one")
+    if width * height > max_pixels:
+        raise TooManyPixels(
+            f"the image is {width}×{height} = {width * height} pixels, the limit is {max_pixels}: "
+            "send a smaller one"
+        )
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """Width and height from a PNG's first chunk."""
+    if len(data) < 24 or data[12:16] != b"IHDR":
+        raise InvalidInput(DAMAGED)
+    return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from a WebP's header; InvalidInput where the file is cut short."""
+    length = int.from_bytes(data[4:8], "little") + 8
+    chunk, body = data[12:16], data[20:30]
+    if len(data) < length or len(body) < 10:
+        raise InvalidInput(DAMAGED)
+    if chunk == b"VP8X":  # 24 bits each, minus one
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if chunk == b"VP8L":  # 14 bits each, minus one, behind a signature byte
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if chunk == b"VP8 ":  # 14 bits each, behind a frame tag and a start code
+        return (
+            int.from_bytes(body[6:8], "little") & 0x3FFF,
+            int.from_bytes(body[8:10], "little") & 0x3FFF,
+        )
+    raise InvalidInput(DAMAGED)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says; damaged EXIF is no reason to refuse the picture."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 (Pillow's EXIF reader raises anything)
+        return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode -> RGB.  16-bit grey is scaled, not clipped; transparency goes over white."""
+    if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
+        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")

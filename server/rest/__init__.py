@@ -1,0 +1,1 @@
+"""The REST door: parses, calls the engine, renders.  The only package that imports FastAPI."""

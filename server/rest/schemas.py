@@ -1,0 +1,93 @@
+"""The JSON bodies of REST v1, as types.  They validate requests and make the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+TopK = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def _one_or_many(value: object) -> str | None:
+    if isinstance(value, str):
+        return "one"
+    return "many" if isinstance(value, list) else None
+
+
+Texts = Annotated[
+    Annotated[str, Tag("one")] | Annotated[list[str], Field(min_length=1), Tag("many")],
+    Discriminator(
+        _one_or_many,
+        custom_error_type="one_or_many",
+        custom_error_message="a string or a list of strings",
+    ),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class ClassificationParameters(_Body):
+    """How a classification is answered; null means the default."""
+
+    top_k: TopK | None = Field(None, description="How many labels, best first; 5 if not given.")
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
+        None, description="What turns logits into scores; softmax if not given."
+    )
+
+
+class FillMaskParameters(_Body):
+    """How masked text is filled; null means the default."""
+
+    top_k: TopK | None = Field(
+        None, description="How many candidates per span, best first; 5 if not given."
+    )
+    targets: list[str] | None = Field(
+        None, description="Score these strings only; each as many bytes as the span has masks."
+    )
+
+
+class _Request(_Body):
+    model: str | None = Field(None, description="A name from /v1/models; default: the task's own.")
+    options: Any = Field(None, description="Accepted and ignored (older Hugging Face clients).")
+
+
+class TextClassificationRequest(_Request):
+    inputs: Texts = Field(description="The text, or a list of texts.")
+    parameters: ClassificationParameters | None = None
+
+
+class FillMaskRequest(_Request):
+    inputs: Texts = Field(description="Text with [MASK]s, one per missing byte, or a list of such.")
+    parameters: FillMaskParameters | None = None
+
+
+class ImageClassificationRequest(_Request):
+    inputs: str = Field(description="The image file, base64, or a data: URL.")
+    parameters: ClassificationParameters | None = None
+
+
+class LabelAnswer(BaseModel):
+    """One label with its score."""
+
+    label: str
+    score: float
+
+
+class FillAnswer(BaseModel):
+    """One candidate for one span of masks."""
+
+    sequence: str = Field(description="The text with this span filled.")
+    score: float = Field(description="Product of the bytes' probabilities.")
+    token: int = Field(description="Id of the first byte.")
+    token_str: str = Field(description="The bytes of the span, as text.")
+    tokens: list[int] = Field(description="Ids of all bytes of the span.")
+
+
+class ErrorAnswer(BaseModel):
+    """Every error, of every path."""
+
+    error: str = Field(description="A sentence one can act on.")
+    code: str = Field(description="A machine-readable code that stays the same.")

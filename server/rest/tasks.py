@@ -1,0 +1,121 @@
+"""POST /v1/TASK: read, ask the engine, render."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server.engine import Answer, Engine
+from server.errors import Fault
+from server.rest.body import client_gone, client_left, read_body
+from server.rest.doors import Call, Door
+from server.rest.errors import PROTOCOL
+
+T = TypeVar("T")
+
+
+def endpoint(engine: Engine, door: Door) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of one task."""
+    settings = engine.settings
+    limit = settings.max_body_bytes if door.media else settings.max_text_body_bytes
+
+    async def handle(request: Request) -> Response:
+        if engine.ledger.draining:
+            raise Fault("draining", "the server is shutting down: ask another one, or later")
+        timeout_ms = requested_timeout(request, settings.timeout_ms, settings.max_timeout_ms)
+        asked = requested_model(request)
+        body = await read_body(request, limit, settings.body_timeout_s)
+        call = await door.read(request.headers, body)
+        work = engine.predict(
+            door.task,
+            call.items,
+            model=one_model(asked, call),
+            timeout_ms=remaining(request, timeout_ms),
+            protocol=PROTOCOL,
+            request_id=request.scope["state"]["request_id"],
+        )
+        answer = await unless_gone(request, work)
+        return rendered(door, call, answer)
+
+    return handle
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled as soon as the client closes the connection."""
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(client_left(request.receive))
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            gone = client_gone()
+            gone.counted = True  # by the engine, as cancelled
+            raise gone
+        return working.result()
+    finally:
+        watching.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait((working,))
+
+
+def rendered(door: Door, call: Call, answer: Answer) -> Response:
+    """The answer as JSON, with what it cost in its headers."""
+    started = time.perf_counter()
+    content = msgspec.json.encode(door.render(answer.outputs, call.single))
+    timings = dict(answer.timings)
+    timings["encode"] += (time.perf_counter() - started) * 1000
+    headers = {
+        "X-Model": answer.model,
+        "X-Batch-Size": str(answer.batch_size),
+        "Server-Timing": ", ".join(f"{name};dur={ms:.2f}" for name, ms in timings.items()),
+    }
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def requested_model(request: Request) -> str | None:
+    """`?model=`; any other query parameter is a mistake worth telling."""
+    for key in request.query_params:
+        if key != "model":
+            raise Fault(
+                "invalid_input",
+                f"unknown query parameter {key[:40]!r}: only `model` goes there, the others go "
+                'into "parameters" of a JSON body',
+            )
+    names = set(request.query_params.getlist("model"))
+    if len(names) > 1:
+        raise Fault("invalid_input", "the query names several models: name one")
+    return names.pop() if names else None
+
+
+def one_model(in_query: str | None, call: Call) -> str | None:
+    """The model that the query or the body names; they must not disagree."""
+    if in_query is not None and call.model is not None and in_query != call.model:
+        raise Fault("invalid_input", "the query and the body name different models: name one")
+    return call.model if in_query is None else in_query
+
+
+def requested_timeout(request: Request, default_ms: int, maximum_ms: int) -> int:
+    """X-Timeout-Ms, checked."""
+    text = request.headers.get("x-timeout-ms")
+    if text is None:
+        return default_ms
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:10]) <= maximum_ms):
+        raise Fault(
+            "invalid_input",
+            f"X-Timeout-Ms is {text[:20]!r}, but must be a whole number from 1 to {maximum_ms}",
+        )
+    return int(text)
+
+
+def remaining(request: Request, timeout_ms: int) -> int:
+    """What the arrival of the body left of the deadline."""
+    spent = (time.perf_counter() - request.scope["state"]["arrived"]) * 1000
+    if spent >= timeout_ms:
+        raise Fault("deadline", f"the deadline of {timeout_ms} ms passed while the body came in")
+    return max(1, int(timeout_ms - spent))

@@ -1,0 +1,50 @@
+"""What a body is, told by its first bytes alone (a file's name and Content-Type may lie)."""
+
+from __future__ import annotations
+
+ACCEPTED = "JPEG, PNG or WebP"
+
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"GIF87a", "a GIF"),
+    (b"GIF89a", "a GIF"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"BM", "a BMP"),
+    (b"%PDF", "a PDF"),
+    (b"<svg", "an SVG"),
+    (b"<?xml", "an XML document"),
+    (b"<!DOCTYPE", "an HTML document"),
+    (b"<html", "an HTML document"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip file"),
+)
+
+
+def image_format(data: bytes) -> str | None:
+    """`JPEG`, `PNG` or `WEBP` where `data` begins like one, else None."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return None
+
+
+def not_an_image(data: bytes) -> str:
+    """The sentence for a body that is no image we read."""
+    looks = describe(data)
+    return f"the body is not a {ACCEPTED} image{looks}; send the image file's own bytes"
+
+
+def describe(data: bytes) -> str:
+    """`: it looks like a GIF`, or nothing where we cannot tell."""
+    head = data[:64].lstrip()
+    if data[4:8] == b"ftyp":
+        return ": it looks like a HEIF, AVIF or MP4 file"
+    for signature, name in _OTHERS:
+        if head.startswith(signature) or data.startswith(signature):
+            return f": it looks like {name}"
+    return ""

@@ -1,0 +1,68 @@
+"""A request's items turned into rows, and its rows turned back into results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perceiver_core.errors import InvalidInput
+from perceiver_core.pipelines.base import Pipeline
+from server.errors import Fault, fault_of
+from server.frames import Row
+from server.media_pool import MediaPool
+
+
+@dataclass(frozen=True)
+class Work:
+    """The rows of all items, in order: item i owns rows[bounds[i]:bounds[i + 1]]."""
+
+    pipeline: Pipeline[Any, Any]
+    items: Sequence[Any]
+    rows: list[Row]
+    bounds: list[int]
+
+    def outputs(self, rows: list[Row]) -> list[Any]:
+        """One result per item, from one output row per row."""
+        return [
+            self.pipeline.postprocess(item, rows[self.bounds[i] : self.bounds[i + 1]])
+            for i, item in enumerate(self.items)
+        ]
+
+    def item_of(self, row: int) -> int:
+        """The item that a row belongs to."""
+        return next(i for i, end in enumerate(self.bounds[1:]) if row < end)
+
+
+async def prepare(
+    pipeline: Pipeline[Any, Any], items: Sequence[Any], folder: Path, media: MediaPool
+) -> Work:
+    """Checks every item before any is decoded, then makes the rows."""
+    for index, item in enumerate(items):
+        with naming(index, len(items)):
+            pipeline.check(item)
+    rows: list[Row] = []
+    bounds = [0]
+    for index, item in enumerate(items):
+        with naming(index, len(items)):
+            if pipeline.media:
+                rows += await media.preprocess(folder, item)
+            else:
+                rows += pipeline.preprocess(item)
+        bounds.append(len(rows))
+    return Work(pipeline, items, rows, bounds)
+
+
+@contextmanager
+def naming(index: int, count: int) -> Iterator[None]:
+    """Puts `inputs[2]: ` in front of a fault, where there are several inputs."""
+    try:
+        yield
+    except (InvalidInput, Fault) as error:
+        if count == 1:
+            raise
+        fault = fault_of(error)
+        message = f"inputs[{index}]: {fault.message}"
+        raise Fault(fault.code, message, retry_after=fault.retry_after) from None

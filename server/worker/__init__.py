@@ -1,0 +1,1 @@
+"""The worker: a child process that owns one device and the models on it."""

@@ -1,0 +1,122 @@
+"""A real server in a real process, on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parent.parent
+GAUGES = ("perceiver_received_total", "perceiver_queued", "perceiver_in_flight")
+
+
+class LiveServer:
+    """What a test does with a running server."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.port = int(url.rpartition(":")[2])
+        self._log = log
+        self.http = httpx.Client(base_url=url, timeout=60)
+
+    def post(self, task: str, **request: Any) -> httpx.Response:
+        return self.http.post(f"/v1/{task}", **request)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of a metric's samples that carry these labels."""
+        families = text_string_to_metric_families(self.http.get("/metrics").text)
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == f"perceiver_{name}" and labels.items() <= sample.labels.items()
+        )
+
+    def await_metric(self, name: str, value: float, **labels: str) -> None:
+        """Asks until a metric has a value."""
+        until(lambda: self.metric(name, **labels) == value, f"{name} {labels} = {value}")
+
+    def conservation(self) -> Counter[str]:
+        """What the law adds up, from one scrape: received minus all the rest must be 0."""
+        sums: Counter[str] = Counter()
+        for family in text_string_to_metric_families(self.http.get("/metrics").text):
+            for sample in family.samples:
+                if sample.name == "perceiver_requests_total":
+                    sums[sample.labels["outcome"]] += int(sample.value)
+                elif sample.name in GAUGES:
+                    sums[sample.name] += int(sample.value)
+        return sums
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def exit_code(self, limit_s: float = 40) -> int:
+        return self.process.wait(limit_s)
+
+    @contextmanager
+    def socket(self) -> Iterator[socket.socket]:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as sock:
+            yield sock
+
+
+@contextmanager
+def serving(*arguments: str | Path) -> Iterator[LiveServer]:
+    """`perceiver-server serve` with these arguments, until the block ends."""
+    command = [sys.executable, "-m", "server", "serve", "--http-port", "0", "--threads", "1"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Path(folder, "log").open("w") as log,
+        subprocess.Popen(
+            [*command, *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={k: v for k, v in os.environ.items() if not k.startswith("PERCEIVER_")},
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://\S+", process.stdout.readline())
+            assert found, Path(log.name).read_text()
+            server = LiveServer(process, found[0], Path(log.name))
+            with server.http:
+                yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(40)
+            finally:
+                process.kill()
+
+
+def received(sock: socket.socket, marker: bytes) -> bytes:
+    """What arrives until the marker is in it, or until the other side closes."""
+    data = b""
+    while marker not in data and (chunk := sock.recv(65536)):
+        data += chunk
+    return data
+
+
+def until(condition: Callable[[], bool], what: str, limit_s: float = 30) -> None:
+    """Asks again and again until it is so."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, f"never: {what}"

@@ -1,0 +1,162 @@
+"""One terminal transition per request, and a law that holds at every moment."""
+
+import asyncio
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from server.errors import KINDS, Fault
+from server.ledger import Ledger, Ticket
+
+OUTCOMES = ("completed", "failed", "rejected", "cancelled", "expired")
+
+
+def lawful(ledger: Ledger) -> bool:
+    """The law, for every model and protocol."""
+    return all(
+        received
+        == sum(n for (*whose, _), n in ledger.ended.items() if tuple(whose) == key)
+        + ledger.queued[key]
+        + ledger.in_flight[key]
+        for key, received in ledger.received.items()
+    )
+
+
+class Lives(RuleBasedStateMachine):
+    """Any number of requests in any order of events, against a model of the counters."""
+
+    tickets = Bundle("tickets")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger(max_queue=10, max_batch=4)
+        self.live: dict[Ticket, list[int]] = {}  # rows waiting, rows held
+        self.ends = 0
+
+    @rule(target=tickets, model=st.sampled_from("ab"), protocol=st.sampled_from(["rest", "grpc"]))
+    def receive(self, model: str, protocol: str) -> Ticket:
+        ticket = self.ledger.receive(model, protocol, deadline=0.0)
+        self.live[ticket] = [0, 0]
+        return ticket
+
+    @rule(ticket=tickets, rows=st.integers(0, 12))
+    def admit(self, ticket: Ticket, rows: int) -> None:
+        if ticket not in self.live:
+            return
+        waiting = sum(w for w, _ in self.live.values())
+        held = sum(h for _, h in self.live.values())
+        fits = (
+            self.live[ticket][1] + rows <= 10 and waiting + rows <= 10 and held + rows <= 10 + 2 * 4
+        )
+        if fits:
+            ticket.admit(rows)
+            self.live[ticket][0] += rows
+            self.live[ticket][1] += rows
+        else:
+            with pytest.raises(Fault):
+                ticket.admit(rows)
+
+    @rule(ticket=tickets, rows=st.integers(1, 3))
+    def start(self, ticket: Ticket, rows: int) -> None:
+        waiting = self.live.get(ticket, [rows, 0])
+        if waiting[0] >= rows:
+            ticket.start(rows)
+            waiting[0] -= rows
+
+    @rule(ticket=tickets, outcome=st.sampled_from(OUTCOMES))
+    def end(self, ticket: Ticket, outcome: str) -> None:
+        first = self.live.pop(ticket, None) is not None
+        assert ticket.end(outcome) is first  # type: ignore[arg-type]
+        self.ends += first
+
+    @rule(ticket=consumes(tickets))
+    def forget(self, ticket: Ticket) -> None:
+        """The ticket is not touched again; its request still counts."""
+
+    @invariant()
+    def counters_agree(self) -> None:
+        assert lawful(self.ledger)
+        assert sum(self.ledger.ended.values()) == self.ends
+        assert self.ledger.waiting_rows == sum(w for w, _ in self.live.values())
+        assert self.ledger.held_rows == sum(h for _, h in self.live.values())
+        assert min(*self.ledger.queued.values(), *self.ledger.in_flight.values(), 0, 0) == 0
+
+
+TestLives = Lives.TestCase
+
+
+def test_a_ticket_ends_once() -> None:
+    ledger = Ledger(max_queue=4, max_batch=1)
+    ticket = ledger.receive("m", "rest", deadline=0.0)
+    ticket.admit(3)
+    assert ticket.end("expired")
+    assert not ticket.end("completed")
+    ticket.start(1)  # a late batch; nothing moves
+    assert ledger.ended == {("m", "rest", "expired"): 1}
+    assert (ledger.waiting_rows, ledger.held_rows, ledger.in_flight["m", "rest"]) == (0, 0, 0)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    ledger = Ledger(max_queue=4, max_batch=2)
+    ledger.receive("m", "rest", deadline=0.0).admit(4)
+    with pytest.raises(Fault) as caught:
+        ledger.receive("m", "rest", deadline=0.0).admit(1)
+    assert caught.value.code == "queue_full"
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after >= 1
+
+
+def test_answers_pile_up_no_more_than_rows_do() -> None:
+    ledger = Ledger(max_queue=4, max_batch=1)
+    for _ in range(6):  # queue + 2 batches, all beyond the device and none answered
+        ticket = ledger.receive("m", "rest", deadline=0.0)
+        ticket.admit(1)
+        ticket.start(1)
+    with pytest.raises(Fault, match="waiting"):
+        ledger.receive("m", "rest", deadline=0.0).admit(1)
+    ticket.end("completed")
+    ledger.receive("m", "rest", deadline=0.0).admit(1)
+
+
+def test_a_request_that_never_fits_is_told_so() -> None:
+    with pytest.raises(Fault) as caught:
+        Ledger(max_queue=4, max_batch=2).receive("m", "rest", deadline=0.0).admit(5)
+    assert caught.value.code == "too_large"
+
+
+def test_a_draining_ledger_admits_nobody() -> None:
+    ledger = Ledger(max_queue=4, max_batch=2)
+    ledger.draining = True
+    with pytest.raises(Fault) as caught:
+        ledger.receive("m", "rest", deadline=0.0).admit(1)
+    assert caught.value.code == "draining"
+
+
+def test_what_was_admitted_before_a_drain_may_grow() -> None:
+    ledger = Ledger(max_queue=4, max_batch=2)
+    ticket = ledger.receive("m", "rest", deadline=0.0)
+    ticket.admit(1)
+    ledger.draining = True
+    ticket.admit(0)  # decoded: as many rows as items
+    ticket.admit(2)
+    assert ledger.waiting_rows == 3
+
+
+async def test_idle_means_that_every_request_has_ended() -> None:
+    ledger = Ledger(max_queue=4, max_batch=2)
+    await asyncio.wait_for(ledger.wait_idle(), 1)
+    one, two = (ledger.receive("m", "rest", deadline=0.0) for _ in range(2))
+    waiting = asyncio.create_task(ledger.wait_idle())
+    one.end("completed")
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    two.end("failed")
+    await asyncio.wait_for(waiting, 1)
+
+
+def test_every_kind_of_fault_ends_a_request_in_a_known_way() -> None:
+    for code, kind in KINDS.items():
+        assert kind.outcome in OUTCOMES
+        assert 400 <= kind.http < 600
+        assert (Fault(code, "x").retry_after or 1.0) >= 1.0

@@ -1,0 +1,58 @@
+"""The same question alone or in a crowd: the same bits, for every embedded model, on a CPU (B4)."""
+
+import asyncio
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceiver_core.pipelines.fill_mask import FillMaskInput
+from perceiver_core.pipelines.image_classification import ImageClassificationInput
+from perceiver_core.pipelines.text_classification import TextClassificationInput
+from server.engine import Engine
+from tests.core.sentences import SENTENCES
+from tests.server.serving import held, settings_of, until, waiting
+
+PROBE = 3
+CROWD = 31
+
+
+def picture(seed: int) -> bytes:
+    random = np.random.default_rng(seed)
+    file = BytesIO()
+    Image.fromarray(random.integers(0, 256, (30 + seed, 40, 3), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def crowd_of(task: str) -> list[Any]:
+    texts = [text[: 10 + 7 * i] for i, text in enumerate([*SENTENCES.values()] * 2)]
+    if task == "text-classification":
+        return [TextClassificationInput(text) for text in texts[:CROWD]]
+    if task == "fill-mask":
+        # 1 to 4 queries each: where kernels would change their order of summation
+        masked = [text + "[MASK]" * (1 + i % 4) for i, text in enumerate(texts)]
+        return [FillMaskInput(text, top_k=20) for text in masked[:CROWD]]
+    return [ImageClassificationInput(picture(seed), 10) for seed in range(CROWD)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("task", ["text-classification", "fill-mask", "image-classification"])
+async def test_the_answer_has_the_same_bits_alone_and_among_others(
+    task: str, dtype: str, tmp_path: Path
+) -> None:
+    items = crowd_of(task)
+    async with Engine(settings_of(tmp_path, dtype=dtype, default_models={})) as engine:
+        alone = await engine.predict(task, [items[PROBE]])
+        async with held(engine):
+            requests = [
+                asyncio.create_task(engine.predict(task, [item], protocol="crowd"))
+                for item in items
+            ]
+            await until(waiting(engine, CROWD))
+        together = await asyncio.gather(*requests)
+    assert alone.batch_size == 1
+    assert together[PROBE].batch_size > CROWD // 2
+    assert together[PROBE].outputs == alone.outputs
