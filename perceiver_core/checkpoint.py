@@ -1,19 +1,19 @@
-"""Weights in and out: safetensors only, one table of class names."""
+"""Weights in and out: safetensors only."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from perceiver_core.config import CONFIG_FILE, PerceiverConfig
+from perceiver_core.config import PerceiverConfig
 from perceiver_core.errors import CheckpointError
-from perceiver_core.folders import WEIGHTS_FILE, model_folder, read_json
+from perceiver_core.folders import WEIGHTS_FILE, model_folder
 from perceiver_core.numerics import resolve_dtype, set_numerics
 from perceiver_core.positions import PerceiverTrainablePositionEncoding
 
@@ -130,19 +130,6 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file.name} is missing from the model folder") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{file.name} is not a whole safetensors file") from error
-
-
-def load_model(folder: Path, numerics: str, device: str, dtype: str) -> Any:
-    """The task model that the folder's `architectures` names. Raises CheckpointError."""
-    from perceiver_core.tasks import TASK_MODELS
-
-    names = read_json(folder / CONFIG_FILE).get("architectures") or []
-    for name in names:
-        if name in TASK_MODELS:
-            model = TASK_MODELS[name]
-            return model.from_pretrained(folder, numerics=numerics, device=device, dtype=dtype)
-    known = ", ".join(sorted(TASK_MODELS))
-    raise CheckpointError(f"config.json names architectures {names}: this library has {known}")
 
 
 def _some(names: list[str]) -> str:

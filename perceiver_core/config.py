@@ -76,6 +76,8 @@ class PerceiverConfig:
             self.id2label = {i: f"LABEL_{i}" for i in range(self.num_labels)}
         else:
             self.id2label = {int(i): str(label) for i, label in self.id2label.items()}
+            if sorted(self.id2label) != list(range(len(self.id2label))):
+                raise ValueError("id2label must name 0, 1, 2 … without gaps")
         self.num_labels = len(self.id2label)
         if self.label2id is None:
             self.label2id = {label: i for i, label in self.id2label.items()}
@@ -84,6 +86,10 @@ class PerceiverConfig:
                 "cross_attention_shape_for_attention is "
                 f"{self.cross_attention_shape_for_attention!r}: use 'q' or 'kv'"
             )
+
+    def chosen(self, name: str, value: bool | None) -> bool:
+        """What a call says of `return_dict` and the like, or else what this configuration says."""
+        return bool(getattr(self, name)) if value is None else value
 
     @property
     def labels(self) -> tuple[str, ...]:

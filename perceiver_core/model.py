@@ -89,14 +89,14 @@ class PerceiverModel(PreTrainedModel):
         head_mask: Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        interpolate_pos_encoding: bool = False,
         return_dict: bool | None = None,
+        interpolate_pos_encoding: bool = False,
     ) -> PerceiverModelOutput | tuple[Any, ...]:
         """Encode, decode and postprocess; parameters and outputs are the seed's."""
         config = self.config
         trace = Trace(
-            want_hidden=_chosen(output_hidden_states, config.output_hidden_states),
-            want_weights=_chosen(output_attentions, config.output_attentions),
+            want_hidden=config.chosen("output_hidden_states", output_hidden_states),
+            want_weights=config.chosen("output_attentions", output_attentions),
         )
         embedded = self.preprocess(inputs, interpolate_pos_encoding)
         z = self.attend(embedded.inputs, attention_mask, trace)
@@ -111,7 +111,7 @@ class PerceiverModel(PreTrainedModel):
             attentions=tuple(trace.attentions) if trace.want_weights else None,
             cross_attentions=tuple(trace.cross_attentions) if trace.want_weights else None,
         )
-        return output if _chosen(return_dict, config.return_dict) else output.to_tuple()
+        return output if config.chosen("return_dict", return_dict) else output.to_tuple()
 
     def _decoded(
         self, embedded: Preprocessed, z: Tensor, points: dict[str, Tensor] | None, trace: Trace
@@ -132,7 +132,3 @@ class PerceiverModel(PreTrainedModel):
     def set_input_embeddings(self, value: Tensor) -> None:
         """Replace the latents."""
         self.embeddings.latents = nn.Parameter(torch.as_tensor(value))
-
-
-def _chosen(value: bool | None, default: bool) -> bool:
-    return default if value is None else value

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from perceiver_core.errors import InvalidInput
 
@@ -38,14 +38,14 @@ def flat_images(images: Any, bare: bool) -> list[Image.Image | Array]:
 def rgb_pixels(image: Image.Image | Array, source: str | None) -> Array:
     """(H, W, C) of one image, C 1 or 3; of a PIL image uint8 RGB. Raises InvalidInput."""
     if isinstance(image, Image.Image):
-        pixels = np.asarray(_rgb(image))
+        pixels = np.asarray(to_rgb(image))
     elif image.ndim == 2:
         pixels = image[..., None]
     else:
         first = source == "channels_first" or (source is None and _channels_first(image.shape))
         pixels = np.moveaxis(image, 0, -1) if first else image
     if pixels.shape[-1] == 4 and pixels.dtype == np.uint8 and pixels.size:
-        pixels = np.asarray(_rgb(Image.fromarray(pixels)))
+        pixels = np.asarray(to_rgb(Image.fromarray(pixels)))
     if pixels.shape[-1] not in (1, 3) or not pixels.size:
         height, width, channels = pixels.shape
         raise InvalidInput(
@@ -68,8 +68,9 @@ def _channels_first(shape: tuple[int, ...]) -> bool:
     return shape[0] in known
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Three 8-bit channels of an image of any mode, transparency over white."""
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Three 8-bit channels of an image of any mode, transparency over white; InvalidInput for
+    modes without a known range."""
     if image.mode in ("I", "F"):
         raise InvalidInput(
             f"an image of mode {image.mode!r} has no known range of values: convert it to 8 bits"
@@ -102,3 +103,11 @@ def rescale(pixels: Array, factor: float) -> Array:
     """Computed in float64 and rounded once, to float32."""
     scaled: Array = (pixels.astype(np.float64) * factor).astype(np.float32)
     return scaled
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says; damaged EXIF is no reason to refuse the picture."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 (Pillow's EXIF reader raises anything)
+        return image

@@ -119,8 +119,8 @@ class PerceiverFourierPositionEncoding(nn.Module):
         """
         key = (tuple(index_dims), device, dtype)
         if self._grid is None or self._grid[0] != key:
-            table = self.features(linear_positions(index_dims, device)).to(dtype)
-            self._grid = (key, table)
+            with torch.inference_mode(False), torch.no_grad():  # kept for training too
+                self._grid = (key, self.features(linear_positions(index_dims, device)).to(dtype))
         return self._grid[1]
 
 

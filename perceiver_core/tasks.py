@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,8 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from perceiver_core.checkpoint import PreTrainedModel
-from perceiver_core.config import PerceiverConfig
+from perceiver_core.config import CONFIG_FILE, PerceiverConfig
 from perceiver_core.decoders import PerceiverBasicDecoder, PerceiverClassificationDecoder
+from perceiver_core.errors import CheckpointError
+from perceiver_core.folders import read_json
 from perceiver_core.model import PerceiverModel
 from perceiver_core.outputs import PerceiverClassifierOutput, PerceiverMaskedLMOutput
 from perceiver_core.preprocessors import (
@@ -89,7 +92,7 @@ class PerceiverForMaskedLM(PreTrainedModel):
         output = PerceiverMaskedLMOutput(
             loss, logits, outputs.hidden_states, outputs.attentions, outputs.cross_attentions
         )
-        return output if _chosen(return_dict, self.config) else output.to_tuple()
+        return output if self.config.chosen("return_dict", return_dict) else output.to_tuple()
 
     def decode_at(self, latents: Tensor, positions: Tensor) -> Tensor:
         """Logits of chosen positions only: latents (B, N, D), positions (B, Q) -> (B, Q, vocab)."""
@@ -107,8 +110,6 @@ class PerceiverForMaskedLM(PreTrainedModel):
 
 class ClassificationModel(PreTrainedModel):
     """Classification with one learned query that keeps its residual; subclasses name the input."""
-
-    main_input = "pixel_values"
 
     def __init__(self, config: PerceiverConfig) -> None:
         super().__init__(config)
@@ -131,6 +132,27 @@ class ClassificationModel(PreTrainedModel):
         """The published input preprocessor of this model."""
         raise NotImplementedError
 
+    def classify(
+        self, inputs: Tensor, labels: Tensor | None, return_dict: bool | None, **options: Any
+    ) -> PerceiverClassifierOutput | tuple[Any, ...]:
+        """Logits (B, num_labels) and, with labels, the loss; options as PerceiverModel's."""
+        outputs = self.perceiver(inputs=inputs, return_dict=True, **options)
+        logits = outputs.logits.float()
+        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        output = PerceiverClassifierOutput(
+            loss, logits, outputs.hidden_states, outputs.attentions, outputs.cross_attentions
+        )
+        return output if self.config.chosen("return_dict", return_dict) else output.to_tuple()
+
+
+class PerceiverForSequenceClassification(ClassificationModel):
+    """Text classification (seed: PerceiverForSequenceClassification)."""
+
+    @staticmethod
+    def preprocessor(config: PerceiverConfig) -> Preprocessor:
+        """Bytes."""
+        return PerceiverTextPreprocessor(config)
+
     def forward(
         self,
         inputs: Tensor | None = None,
@@ -140,44 +162,49 @@ class ClassificationModel(PreTrainedModel):
         output_hidden_states: bool | None = None,
         labels: Tensor | None = None,
         return_dict: bool | None = None,
-        interpolate_pos_encoding: bool = False,
-        **named_input: Tensor | None,
+        input_ids: Tensor | None = None,
     ) -> PerceiverClassifierOutput | tuple[Any, ...]:
-        """Logits (B, num_labels); the input also by its name, `input_ids` or `pixel_values`."""
-        unknown = set(named_input) - {self.main_input}
-        if unknown:
-            raise TypeError(
-                f"unknown argument {sorted(unknown)[0]!r}: use inputs or {self.main_input}"
-            )
-        outputs = self.perceiver(
-            inputs=_one_of(inputs, named_input.get(self.main_input), self.main_input),
+        """Token ids (B, M) -> logits (B, num_labels)."""
+        return self.classify(
+            _one_of(inputs, input_ids, "input_ids"),
+            labels,
+            return_dict,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+
+
+class ImageClassificationModel(ClassificationModel):
+    """What the three image classifiers share: pixels in."""
+
+    def forward(
+        self,
+        inputs: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        pixel_values: Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
+    ) -> PerceiverClassifierOutput | tuple[Any, ...]:
+        """Pixels (B, 3, H, W) -> logits (B, num_labels)."""
+        return self.classify(
+            _one_of(inputs, pixel_values, "pixel_values"),
+            labels,
+            return_dict,
             attention_mask=attention_mask,
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             interpolate_pos_encoding=interpolate_pos_encoding,
-            return_dict=True,
         )
-        logits = outputs.logits.float()
-        loss = None if labels is None else classification_loss(logits, labels, self.config)
-        output = PerceiverClassifierOutput(
-            loss, logits, outputs.hidden_states, outputs.attentions, outputs.cross_attentions
-        )
-        return output if _chosen(return_dict, self.config) else output.to_tuple()
 
 
-class PerceiverForSequenceClassification(ClassificationModel):
-    """Text classification (seed: PerceiverForSequenceClassification)."""
-
-    main_input = "input_ids"
-
-    @staticmethod
-    def preprocessor(config: PerceiverConfig) -> Preprocessor:
-        """Bytes."""
-        return PerceiverTextPreprocessor(config)
-
-
-class PerceiverForImageClassificationLearned(ClassificationModel):
+class PerceiverForImageClassificationLearned(ImageClassificationModel):
     """1x1 convolution and learned positions (seed: PerceiverForImageClassificationLearned)."""
 
     @staticmethod
@@ -197,7 +224,7 @@ class PerceiverForImageClassificationLearned(ClassificationModel):
         )
 
 
-class PerceiverForImageClassificationFourier(ClassificationModel):
+class PerceiverForImageClassificationFourier(ImageClassificationModel):
     """Raw pixels and Fourier positions (seed: PerceiverForImageClassificationFourier)."""
 
     @staticmethod
@@ -211,7 +238,7 @@ class PerceiverForImageClassificationFourier(ClassificationModel):
         )
 
 
-class PerceiverForImageClassificationConvProcessing(ClassificationModel):
+class PerceiverForImageClassificationConvProcessing(ImageClassificationModel):
     """A convolutional stem (seed: PerceiverForImageClassificationConvProcessing)."""
 
     @staticmethod
@@ -264,5 +291,12 @@ def _one_of(inputs: Tensor | None, named: Tensor | None, name: str) -> Tensor:
     return given
 
 
-def _chosen(return_dict: bool | None, config: PerceiverConfig) -> bool:
-    return config.return_dict if return_dict is None else return_dict
+def load_model(folder: Path, numerics: str, device: str, dtype: str) -> PreTrainedModel:
+    """The task model that the folder's `architectures` names. Raises CheckpointError."""
+    names = read_json(folder / CONFIG_FILE).get("architectures") or []
+    for name in names:
+        if name in TASK_MODELS:
+            model = TASK_MODELS[name]
+            return model.from_pretrained(folder, numerics=numerics, device=device, dtype=dtype)
+    known = ", ".join(sorted(TASK_MODELS))
+    raise CheckpointError(f"config.json names architectures {names}: this library has {known}")

@@ -13,9 +13,10 @@ import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 from perceiver_core.errors import InvalidInput
+from perceiver_core.pixels import to_rgb, upright
 from server.signatures import ACCEPTED, describe, image_format
 
 DAMAGED = "the image is damaged or ends too early: send the whole file"
@@ -50,7 +51,7 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray[Any, np.dtype[np.ui
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata; the size is checked
             _check_size(image.size, max_pixels)
             image.load()
-            return np.asarray(_rgb(_upright(image)))
+            return np.asarray(to_rgb(upright(image)))
     except InvalidInput:
         raise
     except MemoryError:
@@ -96,23 +97,3 @@ def webp_size(data: bytes) -> tuple[int, int]:
             int.from_bytes(body[8:10], "little") & 0x3FFF,
         )
     raise InvalidInput(DAMAGED)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation says; damaged EXIF is no reason to refuse the picture."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 (Pillow's EXIF reader raises anything)
-        return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB.  16-bit grey is scaled, not clipped; transparency goes over white."""
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
-        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")

@@ -90,6 +90,9 @@ class Waiting:
         if not queue:
             self._queues.pop(entry.model, None)
 
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
     def models(self) -> Collection[str]:
         """The models that somebody waits for."""
         return self._queues.keys()

@@ -12,6 +12,7 @@ from perceiver_core import tasks
 from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.config import PerceiverConfig
 from perceiver_core.image_processor import PerceiverImageProcessor
+from perceiver_core.pipelines.text import BYTE_0
 
 SIZES: dict[str, Any] = {
     "num_latents": 8,
@@ -25,7 +26,6 @@ SIZES: dict[str, Any] = {
     "image_size": 32,
     "num_labels": 5,
 }
-BYTE_0 = 6
 
 
 @torch.no_grad()

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.config import PerceiverConfig
+from perceiver_core.pipelines.text import BYTE_0, CLS_ID, MASK_ID, SEP_ID
 from perceiver_core.tasks import PerceiverForMaskedLM
-from training.language_id import BYTE_0, CLS_ID, MASK_ID, SEP_ID
 from training.optimise import LossFunction
 
 MODEL = PerceiverForMaskedLM

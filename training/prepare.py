@@ -7,7 +7,6 @@ from pathlib import Path
 
 from training.sources import fashion, fill_mask, language_id
 
-
 MAKERS = {
     "language-id": language_id.prepare,
     "fashion": fashion.prepare,

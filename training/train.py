@@ -16,8 +16,8 @@ import torch
 from perceiver_core.zoo import EMBEDDED
 from training.initialise import read_in_order, start
 from training.optimise import Budget, fit
-from training.prepare import prepare
 
+DATA = Path(__file__).parent / "data"
 RECIPES = {
     "tiny-language-id": ("training.language_id", "language-id.npz"),
     "tiny-fashion": ("training.fashion", "fashion.npz"),
@@ -30,7 +30,7 @@ RECIPES = {
 @click.option("--minutes", type=float, default=0.0, help="training budget; 0 only scores")
 @click.option("--continue", "resume", is_flag=True, help="start from the weights in the folder")
 @click.option("--folder", type=click.Path(path_type=Path), help="model folder; default: the zoo's")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("training/data"))
+@click.option("--data", type=click.Path(path_type=Path), default=DATA)
 @click.option("--threads", type=int, default=0, help="CPU threads; 0: all")
 @click.option("--seed", type=int, default=0)
 @click.option("--learning-rate", type=float, help="peak; default: the recipe's")
@@ -53,7 +53,9 @@ def main(
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder = folder or EMBEDDED.get(name) or Path("perceiver_core/zoo") / name
     if not (data / file).exists():
-        prepare(Path(file).stem, data)
+        raise click.ClickException(
+            f"{file} is missing: python -m training.prepare {Path(file).stem} makes it"
+        )
     source = recipe.Data(data / file)
     if minutes:
         torch.manual_seed(seed)
@@ -67,6 +69,8 @@ def main(
         model = model.to(place)
         loss = recipe.loss_function(source, place, np.random.default_rng(seed))
         fit(model, loss, Budget(minutes, learning_rate or recipe.PEAK_LEARNING_RATE), folder)
+        if hasattr(recipe, "PROCESSOR"):
+            recipe.PROCESSOR.save_pretrained(folder)
     click.echo(json.dumps({name: scores(recipe, folder, source, place)}, indent=2))
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perceiver_core.config import PerceiverConfig
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.base import Pipeline, Row, check_top_k, softmax
-from perceiver_core.pipelines.text import BYTE_0, MASK, check_length, mask_spans, masked_ids
+from perceiver_core.pipelines.text import (
+    BYTE_0,
+    MASK,
+    check_length,
+    check_vocabulary,
+    mask_spans,
+    masked_ids,
+)
 from perceiver_core.pipelines.utf8_search import k_best
 from perceiver_core.vocabulary import utf8
 
 DEFAULT_TOP_K, MAX_TOP_K = 5, 100
 MAX_SPAN = 64
+MAX_SEARCHED = 6400  # masks x top_k: what the search for the best fillings costs
+RUN_OF_MASKS = re.compile(rf"(?:{re.escape(MASK)})+")
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,10 @@ class FillMask(Pipeline[FillMaskInput, list[list[Fill]]]):
     task = "fill-mask"
     input_type = FillMaskInput
 
+    def __init__(self, config: PerceiverConfig, folder: Path) -> None:
+        check_vocabulary(config)
+        super().__init__(config, folder)
+
     def check(self, item: FillMaskInput) -> None:
         """Something masked, no span too long, the text not longer than the model reads, targets of
         the spans' length."""
@@ -62,6 +78,12 @@ class FillMask(Pipeline[FillMaskInput, list[list[Fill]]]):
         if max(lengths) > MAX_SPAN:
             raise InvalidInput(
                 f"a span has {max(lengths)} [MASK]s: at most {MAX_SPAN} in a row can be filled in"
+            )
+        top_k = item.top_k or DEFAULT_TOP_K
+        if item.targets is None and masks * top_k > MAX_SEARCHED:
+            raise InvalidInput(
+                f"{masks} [MASK]s with top_k {top_k} are {masks * top_k} bytes to be searched for, "
+                f"at most {MAX_SEARCHED}: use a smaller top_k or fewer masks"
             )
         self._check_targets(item.targets, lengths)
 
@@ -102,45 +124,27 @@ class FillMask(Pipeline[FillMaskInput, list[list[Fill]]]):
         its bytes. Candidates are the exact k best that are valid UTF-8.
         """
         log_probs = np.log(np.maximum(softmax(rows[0]["logits"][:, BYTE_0:]), 1e-300))
-        answer, done, gaps = [], 0, _gaps(item.text)
-        for number, length in enumerate(gaps):
+        answer, done = [], 0
+        for run in RUN_OF_MASKS.finditer(item.text):
+            length = (run.end() - run.start()) // len(MASK)
             span = log_probs[done : done + length]
             done += length
             if item.targets is None:
                 found = k_best(span, item.top_k or DEFAULT_TOP_K)
             else:
                 found = _scored(span, item.targets)[: item.top_k]
-            answer.append([self._fill(item.text, number, raw, score) for raw, score in found])
+            before, after = item.text[: run.start()], item.text[run.end() :]
+            answer.append([_fill(before, raw, after, score) for raw, score in found])
         return answer
 
-    def _fill(self, text: str, number: int, raw: bytes, log_score: float) -> Fill:
-        token_str = raw.decode("utf-8")
-        tokens = [byte + BYTE_0 for byte in raw]
-        sequence = _with_span(text, number, token_str)
-        return Fill(sequence, float(np.exp(log_score)), tokens[0], token_str, tokens)
+
+def _fill(before: str, raw: bytes, after: str, log_score: float) -> Fill:
+    token_str = raw.decode("utf-8")
+    tokens = [byte + BYTE_0 for byte in raw]
+    return Fill(before + token_str + after, float(np.exp(log_score)), tokens[0], token_str, tokens)
 
 
 def _scored(span: NDArray[np.float64], targets: tuple[str, ...]) -> list[tuple[bytes, float]]:
-    raw = [utf8(target) for target in targets]
+    raw = [utf8(target) for target in dict.fromkeys(targets)]
     scored = [(r, float(span[np.arange(len(r)), list(r)].sum())) for r in raw]
     return sorted(scored, key=lambda pair: -pair[1])
-
-
-def _gaps(text: str) -> list[int]:
-    """Lengths of the runs of masks, in order."""
-    return [end - start for start, end in mask_spans(masked_ids(text))]
-
-
-def _with_span(text: str, number: int, filling: str) -> str:
-    """The text with its `number`-th run of masks replaced."""
-    start = 0
-    for _ in range(number):
-        start = _end_of_run(text, text.index(MASK, start))
-    start = text.index(MASK, start)
-    return text[:start] + filling + text[_end_of_run(text, start) :]
-
-
-def _end_of_run(text: str, start: int) -> int:
-    while text.startswith(MASK, start):
-        start += len(MASK)
-    return start

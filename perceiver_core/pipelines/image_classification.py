@@ -28,12 +28,14 @@ class ImageClassificationInput:
 
 
 def decode_trusted(image: bytes) -> NDArray[np.uint8]:
-    """An encoded image of the caller's own as RGB uint8 (H, W, 3). For strangers' bytes the server
-    has a limited process."""
+    """An encoded image of the caller's own as RGB uint8 (H, W, 3), upright, transparency over
+    white. For strangers' bytes the server has a limited process."""
     from PIL import Image
 
+    from perceiver_core.pixels import to_rgb, upright
+
     with Image.open(BytesIO(image)) as picture:
-        return np.asarray(picture.convert("RGB"))
+        return np.asarray(to_rgb(upright(picture)))
 
 
 class ImageClassification(Pipeline[ImageClassificationInput, list[Label]]):

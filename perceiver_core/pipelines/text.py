@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from perceiver_core.errors import InvalidInput
+from perceiver_core.config import PerceiverConfig
+from perceiver_core.errors import CheckpointError, InvalidInput
 from perceiver_core.vocabulary import utf8
 
 MASK = "[MASK]"
@@ -19,6 +20,14 @@ def check_length(num_bytes: int, max_positions: int) -> None:
         raise InvalidInput(
             f"the text has {num_bytes} bytes and this model reads at most {limit}: shorten it, "
             "or choose another model"
+        )
+
+
+def check_vocabulary(config: PerceiverConfig) -> None:
+    """Room for every byte. Raises CheckpointError."""
+    if config.vocab_size < BYTE_0 + 256:
+        raise CheckpointError(
+            f"config.json has vocab_size {config.vocab_size}: bytes need {BYTE_0 + 256}"
         )
 
 

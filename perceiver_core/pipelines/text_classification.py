@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from perceiver_core.config import PerceiverConfig
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.base import Pipeline, Row
 from perceiver_core.pipelines.classification import Label, best_labels, check_options
-from perceiver_core.pipelines.text import check_length, text_ids
+from perceiver_core.pipelines.text import check_length, check_vocabulary, text_ids
 from perceiver_core.vocabulary import utf8
 
 
@@ -27,6 +29,10 @@ class TextClassification(Pipeline[TextClassificationInput, list[Label]]):
 
     task = "text-classification"
     input_type = TextClassificationInput
+
+    def __init__(self, config: PerceiverConfig, folder: Path) -> None:
+        check_vocabulary(config)
+        super().__init__(config, folder)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,22 +43,36 @@ def k_best(log_probs: NDArray[np.float64], k: int) -> list[tuple[bytes, float]]:
     beams: dict[int, Beam] = {START: (np.zeros(1), np.empty((1, 0), np.uint8))}
     for row in log_probs:
         grown: dict[int, list[Beam]] = {}
+        order = np.argsort(-row, kind="stable").astype(np.uint8)
         for source, first, last, target in TRANSITIONS:
             if source in beams:
-                grown.setdefault(target, []).append(_extend(beams[source], row, first, last, k))
+                allowed = order[(order >= first) & (order <= last)][:k]
+                grown.setdefault(target, []).append(_extend(beams[source], row, allowed, k))
         beams = {state: _best(parts, k) for state, parts in grown.items()}
     scores, strings = beams[START]
     return [(s.tobytes(), float(score)) for s, score in zip(strings, scores, strict=True)]
 
 
-def _extend(beam: Beam, row: NDArray[np.float64], first: int, last: int, k: int) -> Beam:
-    """The k best of a beam's strings, each followed by one byte of first … last."""
+def _extend(beam: Beam, row: NDArray[np.float64], allowed: NDArray[np.uint8], k: int) -> Beam:
+    """The k best of a beam's strings, each followed by one of the allowed bytes.
+
+    Both are sorted best first, so (i + 1)(j + 1) - 1 other pairs are no worse than pair (i, j):
+    where that is k or more, the pair can be left out.
+    """
     scores, strings = beam
-    allowed = np.arange(first, last + 1, dtype=np.uint8)
-    grown = scores[:, None] + row[first : last + 1]
-    order = np.argsort(-grown, axis=None, kind="stable")[:k]
-    index, byte = np.divmod(order, len(allowed))
-    return grown.ravel()[order], np.concatenate([strings[index], allowed[byte][:, None]], axis=1)
+    i, j = _leading_pairs(k)
+    there = (i < len(scores)) & (j < len(allowed))
+    i, j = i[there], j[there]
+    grown = scores[i] + row[allowed[j]]
+    best = np.argsort(-grown, kind="stable")[:k]
+    return grown[best], np.concatenate([strings[i[best]], allowed[j[best], None]], axis=1)
+
+
+@lru_cache(maxsize=128)
+def _leading_pairs(k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs (i, j) with (i + 1)(j + 1) <= k, at most k (ln k + 1) of k * k."""
+    i, j = np.indices((k, k)) + 1
+    return tuple(np.nonzero(i * j <= k))  # type: ignore[return-value]  # of two dimensions
 
 
 def _best(parts: list[Beam], k: int) -> Beam:

@@ -175,8 +175,9 @@ class PerceiverImagePreprocessor(Preprocessor):
         if torch.is_grad_enabled():
             learning: Tensor = self.positions_projection(encoding(size))
             return learning
-        weight = encoding.position_embeddings
-        key = (size, weight.data_ptr(), weight._version, weight.dtype)
+        weights = [encoding.position_embeddings, *self.positions_projection.parameters()]
+        key = (size, *((w.data_ptr(), w._version, w.dtype) for w in weights))
         if self._projected is None or self._projected[0] != key:
-            self._projected = (key, self.positions_projection(encoding(size)))
+            with torch.inference_mode(False), torch.no_grad():  # kept for training too
+                self._projected = (key, self.positions_projection(encoding(size)))
         return self._projected[1]

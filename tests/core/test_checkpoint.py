@@ -15,8 +15,9 @@ from perceiver_core import (
     PerceiverForImageClassificationConvProcessing,
     PerceiverForSequenceClassification,
 )
-from perceiver_core.checkpoint import load_model
 from perceiver_core.numerics import resolve_dtype
+from perceiver_core.pipelines import TASK_OF_ARCHITECTURE, open_pipeline
+from perceiver_core.tasks import TASK_MODELS, load_model
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -99,6 +100,7 @@ def test_bad_config(folder, text, sentence):
         {"num_latents": "many"},
         {"cross_attention_shape_for_attention": "v"},
         {"id2label": ["a"]},
+        {"id2label": {"1": "a", "7": "b"}},
         {"hidden_act": "swish"},
         {"num_self_attention_heads": 7},
         {"num_latents": -1},
@@ -109,6 +111,17 @@ def test_bad_values_in_config(folder, bad):
     values = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**values, **bad}))
     assert fails(folder)
+
+
+def test_a_vocabulary_without_room_for_every_byte_is_refused(folder):
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "vocab_size": 50}))
+    with pytest.raises(CheckpointError, match="vocab_size 50: bytes need 262"):
+        open_pipeline(folder)
+
+
+def test_both_tables_of_architectures_name_the_same():
+    assert set(TASK_MODELS) == set(TASK_OF_ARCHITECTURE)
 
 
 def test_config_is_data(folder):

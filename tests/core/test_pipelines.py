@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perceiver_core import InvalidInput
-from perceiver_core.checkpoint import load_model
 from perceiver_core.pipelines import open_pipeline
 from perceiver_core.pipelines.fill_mask import FillMaskInput
-from perceiver_core.pipelines.image_classification import ImageClassificationInput
+from perceiver_core.pipelines.image_classification import ImageClassificationInput, decode_trusted
 from perceiver_core.pipelines.text_classification import TextClassificationInput
 from perceiver_core.pipelines.utf8_search import k_best
+from perceiver_core.tasks import load_model
 from tests import tiny
 
 
@@ -106,6 +106,35 @@ def test_only_masked_positions_are_decoded_and_equal_the_whole(fill_mask):
     assert np.allclose(few, whole.numpy()[row["input_ids"] == 3], atol=1e-5)
 
 
+def test_a_target_given_twice_is_answered_once(fill_mask):
+    pipeline, model = fill_mask
+    answer = pipeline(model, FillMaskInput("x [MASK]", targets=("a", "b", "a")))[0]
+    assert sorted(fill.token_str for fill in answer) == ["a", "b"]
+
+
+def test_the_library_sees_the_picture_that_the_server_sees():
+    """Upright, transparency over white, 16 bits scaled."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    from server.media import decode_image
+
+    turned, deep, clear = BytesIO(), BytesIO(), BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 6, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(turned, "PNG", exif=exif)
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(deep, "PNG")
+    Image.new("RGBA", (4, 4), (200, 0, 0, 0)).save(clear, "PNG")
+    for file in (turned, deep, clear):
+        ours, theirs = decode_trusted(file.getvalue()), decode_image(file.getvalue(), 1000)
+        assert np.array_equal(ours, theirs)
+    assert decode_trusted(turned.getvalue()).shape == (6, 3, 3)
+    assert decode_trusted(deep.getvalue()).max() == 40_000 >> 8
+    assert decode_trusted(clear.getvalue()).min() == 255
+
+
 def test_targets_are_scored(fill_mask):
     pipeline, model = fill_mask
     answer = pipeline(model, FillMaskInput("x [MASK][MASK]", targets=("ab", "é", "zz")))[0]
@@ -127,6 +156,7 @@ def test_targets_are_scored(fill_mask):
         (FillMaskInput("[MASK][MASK]", targets=("abc",)), "'abc' has 3 bytes"),
         (FillMaskInput("[MASK] [MASK][MASK]", targets=("ab",)), "1, 2"),
         (FillMaskInput("[MASK]", targets=()), "targets has 0"),
+        (FillMaskInput("[MASK] " * 70, top_k=100), "70 \\[MASK\\]s with top_k 100 are 7000"),
     ],
 )
 def test_fill_mask_refuses(fill_mask, item, sentence):

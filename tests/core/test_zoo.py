@@ -10,9 +10,9 @@ import torch
 from transformers.models.perceiver import modeling_perceiver as peer
 
 from perceiver_core import tasks
-from perceiver_core.checkpoint import load_model
 from perceiver_core.pipelines import open_pipeline
 from perceiver_core.pipelines.text_classification import TextClassificationInput
+from perceiver_core.tasks import load_model
 from perceiver_core.zoo import EMBEDDED
 from tests.core.peers import deviation
 from tests.core.sentences import SENTENCES
