@@ -43,8 +43,9 @@ check: $(INSTALLED_DEV)
 	@$(BIN)/mypy
 
 scores: $(INSTALLED_DEV)
-	@for name in tiny-language-id tiny-fashion tiny-fill-mask; do \
-	$(BIN)/python -m training.train $$name || exit 1; done
+	@for name in language-id fashion fill-mask; do \
+	[ -f training/data/$$name.npz ] || $(BIN)/python -m training.prepare $$name || exit 1; \
+	$(BIN)/python -m training.train tiny-$$name || exit 1; done
 
 install: $(INSTALLED_DEV)
 	@echo 'everything is in $(VENV)'

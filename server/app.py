@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 import click
 import uvicorn
@@ -35,11 +37,15 @@ _FLUSH_S = 1.0
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
-def run(settings: Settings) -> int:
-    """Serves until told to stop; the process's exit code."""
+def run(settings: Settings) -> NoReturn:
+    """Serves until told to stop, then ends the process."""
     configure_logging(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(settings))
+        code = runner.run(serve(settings))
+        # Here and now: threads may still work for callers who have had their answers, or have gone.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -63,7 +69,10 @@ async def serve(settings: Settings) -> int:
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await server.listening(serving)
             click.echo(welcome(settings, listener))
-            await asyncio.wait((stop.asked, serving), return_when=asyncio.FIRST_COMPLETED)
+            ends = (stop.asked, serving, engine.refusal)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if engine.refusal.done():
+                raise ConfigError(engine.refusal.result())
             if serving.done():
                 serving.result()
             return await _drain(engine, app, server, serving, stop)

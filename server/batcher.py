@@ -72,6 +72,10 @@ class Batcher:
         finally:
             self._waiting.discard(entry)
 
+    def waiting_requests(self) -> int:
+        """Requests whose rows wait for the device."""
+        return len(self._waiting)
+
     async def close(self) -> None:
         """Stops the loop; everyone who still waits gets Fault draining."""
         self._closed = True
@@ -103,6 +107,7 @@ class Batcher:
     async def _serve(self, model: str) -> None:
         """Loads the model if need be, then runs one batch of it."""
         if not self._registry.loaded(model):
+            self._registry.check_back_off(model)  # or others would leave for nothing
             await self._make_room(model)
             await self._registry.load(model)
             await self._make_room(model)  # now that its true size is known

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError, safe_open
+
 from perceiver_core.errors import CheckpointError
 from perceiver_core.folders import WEIGHTS_FILE
 from perceiver_core.pipelines import PIPELINES, open_pipeline
@@ -130,7 +132,10 @@ def open_folder(folder: Path) -> Pipeline[Any, Any]:
 
 
 def _check_weights(folder: Path) -> None:
-    """Pickles run code when they are opened, so a folder of pickles is refused by their names."""
+    """Pickles run code when they are opened, so a folder of pickles is refused by their names.
+
+    A file that is not whole is found here: the worker would find it after others had made room.
+    """
     if not (folder / WEIGHTS_FILE).is_file():
         pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
         if pickles:
@@ -139,6 +144,11 @@ def _check_weights(folder: Path) -> None:
                 "opened; convert it to safetensors"
             )
         raise CheckpointError(f"{WEIGHTS_FILE} is missing")
+    try:
+        with safe_open(folder / WEIGHTS_FILE, framework="np"):  # reads the header, no tensors
+            pass
+    except (SafetensorError, OSError):
+        raise CheckpointError(f"{WEIGHTS_FILE} is not a whole safetensors file") from None
 
 
 def _folders(repository: Path | None) -> list[Path]:

@@ -1,6 +1,7 @@
 """A supervised child process: started, called, timed, killed, started again.
 
     starting ──first frame──► ready ──call──► busy ──reply──► ready
+        └── Failed as its first frame: it can never work as configured, and is not started again
         └───────────── died (exit, EOF, kill, time limit) ─────────► back-off ──► starting
 
 The pending call of a process that dies fails with ChildDied at once; later calls wait for the next
@@ -23,6 +24,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from server.frames import MAX_BODY, AsyncChannel, FrameError, Row
+from server.messages import Failed
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,10 @@ class ChildDied(Exception):
         self.late = late
 
 
+class _Refused(Exception):
+    """The process says that it cannot work with its options."""
+
+
 class Child:
     """Keeps one `python -m MODULE FD OPTIONS` alive and carries calls to it."""
 
@@ -47,6 +53,7 @@ class Child:
     ) -> None:
         self.restarts = 0
         self.on_death: Callable[[], None] = lambda: None
+        self.refusal: asyncio.Future[str]  # why it can never work; from start() on
         self.hello: Any = None  # the first message of the running process
         self._module = module
         self._options = msgspec.json.encode(options).decode()
@@ -64,6 +71,7 @@ class Child:
 
     def start(self) -> None:
         """Starts the process, and again whenever it dies."""
+        self.refusal = asyncio.get_running_loop().create_future()
         self._supervisor = asyncio.create_task(self._supervise())
 
     @property
@@ -77,7 +85,7 @@ class Child:
         return self._process.pid if self._process else None
 
     async def wait_ready(self) -> None:
-        """Returns when the process can take a call, or when the child is closed for good."""
+        """Returns when the process can take a call, or when it never will again."""
         await self._ready.wait()
 
     async def call(
@@ -150,6 +158,10 @@ class Child:
         while True:
             try:
                 failed_starts = 0 if await self._live() else failed_starts + 1
+            except _Refused as refused:
+                self.refusal.set_result(str(refused))
+                self._ready.set()
+                return
             except Exception:  # no descriptors, no memory: perhaps later
                 log.exception("%s cannot be started", self._module)
                 failed_starts += 1
@@ -181,6 +193,8 @@ class Child:
         """Hands replies to the call under way, until the process ends."""
         async with asyncio.timeout(START_LIMIT_S):
             self.hello, _ = await channel.receive()
+        if isinstance(self.hello, Failed):
+            raise _Refused(self.hello.message)
         self._channel = channel
         self._ready.set()
         while True:

@@ -14,7 +14,7 @@ import msgspec
 from perceiver_core.pipelines import PIPELINES
 from server.config import Settings
 from server.errors import Fault
-from server.options import effective_values, settings_of, settings_options
+from server.options import ConfigError, effective_values, settings_of, settings_options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,7 +29,7 @@ def serve(ctx: click.Context, /, **_: object) -> None:
     """Starts the server; SIGTERM or Ctrl-C drains it."""
     from server.app import run
 
-    ctx.exit(run(settings_of(ctx)))
+    run(settings_of(ctx))
 
 
 @main.command()
@@ -101,8 +101,13 @@ async def _predict(
     from server.app import open_engine
 
     async with open_engine(settings) as engine:
-        answer = await engine.predict(task, items, model=model, protocol="cli")
-        return answer.outputs
+        request = engine.predict(task, items, model=model, protocol="cli")
+        answering = asyncio.create_task(request)
+        await asyncio.wait((answering, engine.refusal), return_when=asyncio.FIRST_COMPLETED)
+        if engine.refusal.done():
+            answering.cancel()
+            raise ConfigError(engine.refusal.result())
+        return answering.result().outputs
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

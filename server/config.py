@@ -151,6 +151,11 @@ class Settings(BaseModel):
             raise ValueError(
                 f"timeout_ms {self.timeout_ms} is above max_timeout_ms {self.max_timeout_ms}"
             )
+        if self.numerics == "reference" and self.dtype == "bfloat16":
+            raise ValueError(
+                "numerics 'reference' computes in float32: drop --dtype bfloat16, or use "
+                "--numerics fast"
+            )
         if self.model_repository is not None and not self.model_repository.is_dir():
             raise ValueError(f"model_repository {str(self.model_repository)!r} is not a directory")
         return self

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEADER_BYTES = 64 * 1024
 LINGER_S = 2.0
+HEADER_TOO_LARGE = "the request header is over 64 KiB, the limit: send a smaller one"
+NOT_HTTP = "this is no valid HTTP/1.1 request: the port speaks plain HTTP, no TLS"
 
 
 class Connection(HttpToolsProtocol):
@@ -41,7 +44,7 @@ class Connection(HttpToolsProtocol):
         if self._in_header:
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-                self.send_400_response("the request header is over 64 KiB")
+                self.send_400_response(HEADER_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         if not self._in_header:  # a further request on this connection
@@ -64,10 +67,13 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """As JSON, like every other error."""
+        """As JSON and with an id, like every other error, in more words than uvicorn's."""
+        if msg != HEADER_TOO_LARGE:
+            msg = NOT_HTTP
         body = json.dumps({"error": msg, "code": "malformed"}).encode()
         head = (
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            f"x-request-id: {uuid.uuid4().hex}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

@@ -30,7 +30,7 @@ from server.registry import ModelStatus, Registry
 from server.waiting import Computed, RowFault
 from server.work import Work, naming, prepare
 
-LAST_ANSWERS_S = 5.0  # nothing is computed any more; postprocessing may be under way
+LAST_ANSWERS_S = 1.0  # nothing is computed any more; postprocessing may be under way
 LIMITS = (
     *("max_inputs", "max_body_bytes", "max_text_body_bytes", "max_pixels"),
     *("max_batch", "max_queue", "timeout_ms", "max_timeout_ms", "memory_budget"),
@@ -73,6 +73,11 @@ class Engine:
         )
         self._threads = ThreadPoolExecutor(2, "postprocess")
 
+    @property
+    def refusal(self) -> asyncio.Future[str]:
+        """Done where the worker can never work with these settings: why not."""
+        return self.worker.refusal
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -104,7 +109,7 @@ class Engine:
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWERS_S):
                 await self.ledger.wait_idle()
-        self._threads.shutdown(wait=False)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def ready(self) -> bool:
         """True while a request would be served now."""
@@ -182,8 +187,7 @@ class Engine:
         computed = await self._compute(ticket, entry, work)
         self._histograms.queue.labels(entry.name).observe(computed.started - queued)
         back = perf_counter()
-        loop = asyncio.get_running_loop()
-        outputs = await loop.run_in_executor(self._threads, work.outputs, computed.rows)
+        outputs = await work.outputs(computed.rows, self._threads)
         seconds = {
             "decode": queued - began,
             "queue": computed.started - queued,

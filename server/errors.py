@@ -56,7 +56,7 @@ KINDS: dict[str, Kind] = {
     "cancelled": Kind(499, "CANCELLED", "cancelled"),
 }
 
-INTERNAL = "the server made a mistake; its log has the details under this request's id"
+INTERNAL = "the server made a mistake; its log has the details"
 
 
 class Fault(Exception):

@@ -21,13 +21,11 @@ class WorkerOptions(msgspec.Struct, frozen=True):
 
 
 class WorkerReady(msgspec.Struct, frozen=True, tag="worker_ready"):
-    """A worker's first words: what it found and settled on."""
+    """A worker's first words: what it settled on.  Failed instead: it can never work like this."""
 
     device: str
     dtype: str
     numerics: str
-    torch: str
-    memory_bytes: int  # of the device
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
@@ -114,5 +112,4 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 WorkerCall = Load | Unload | Run
 WorkerReply = WorkerReady | Loaded | Unloaded | Ran | Failed
-MediaCall = Preprocess
 MediaReply = MediaReady | Preprocessed | Failed

@@ -99,7 +99,7 @@ class Registry:
         """The model's pipeline, from its small files; the Fault of its last failure for a while."""
         slot = self.slots[name]
         async with slot.opening:
-            self._check_back_off(slot)
+            self.check_back_off(name)
             if slot.pipeline is None:
                 assert slot.entry.folder is not None
                 try:
@@ -144,7 +144,6 @@ class Registry:
         a second try; after that every death is the model's failure, until it has loaded once.
         """
         slot = self.slots[name]
-        self._check_back_off(slot)
         slot.state = "loading"
         try:
             message = Load(name, str(slot.entry.folder))
@@ -190,7 +189,9 @@ class Registry:
                 slot.state = "unloaded"
             slot.resident_bytes = 0
 
-    def _check_back_off(self, slot: Slot) -> None:
+    def check_back_off(self, name: str) -> None:
+        """The Fault of the model's last failure, until it is time to try again."""
+        slot = self.slots[name]
         left = slot.retry_at - asyncio.get_running_loop().time()
         if slot.state == "failed" and left > 0:
             raise _unusable(slot, left)

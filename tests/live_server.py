@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,11 @@ class LiveServer:
 
 
 @contextmanager
-def serving(*arguments: str | Path) -> Iterator[LiveServer]:
+def serving(
+    *arguments: str | Path, program: Sequence[str] = ("-m", "server")
+) -> Iterator[LiveServer]:
     """`perceiver-server serve` with these arguments, until the block ends."""
-    command = [sys.executable, "-m", "server", "serve", "--http-port", "0", "--threads", "1"]
+    command = [sys.executable, *program, "serve", "--http-port", "0", "--threads", "1"]
     with (
         tempfile.TemporaryDirectory() as folder,
         Path(folder, "log").open("w") as log,

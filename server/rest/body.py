@@ -16,8 +16,8 @@ from server.errors import Fault
 _DISCONNECT = "http.disconnect"
 
 
-async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
-    """The whole body; Fault too_large, too_slow, unsupported_media_type or malformed."""
+async def read_body(request: Request, limit: int, timeout_s: float, deadline_ms: int) -> bytes:
+    """The whole body; Fault too_large, too_slow, deadline, unsupported_media_type or malformed."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise Fault(
@@ -28,9 +28,11 @@ async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise too_large(limit)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(min(timeout_s, deadline_ms / 1000)):
             body = await _receive(request.receive, limit)
     except TimeoutError:
+        if deadline_ms / 1000 < timeout_s:
+            raise deadline_passed(deadline_ms) from None
         raise Fault(
             "too_slow",
             f"the body did not arrive within {timeout_s:g} s: send it faster, or a smaller one",
@@ -64,6 +66,10 @@ async def client_left(receive: Receive) -> None:
 
 def too_large(limit: int) -> Fault:
     return Fault("too_large", f"the body is over {limit} bytes, the limit: send a smaller one")
+
+
+def deadline_passed(timeout_ms: int) -> Fault:
+    return Fault("deadline", f"the deadline of {timeout_ms} ms passed while the body came in")
 
 
 def client_gone() -> Fault:

@@ -18,7 +18,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {"type": "string", "maxLength": 128},
 }
 # What a task can answer beside 200; 499 is never sent.
-_CODES = [code for code in KINDS if code not in ("cancelled", "wrong_method", "not_acceptable")]
+_CODES = [code for code in KINDS if code not in ("cancelled", "wrong_method")]
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -71,11 +71,14 @@ def responses_of(door: Door) -> dict[int | str, dict[str, Any]]:
     for code in _CODES:
         status = KINDS[code].http
         known = responses.get(status, {}).get("description")
-        responses[status] = {
-            "description": f"{known}, {code}" if known else code,
-            "content": {"application/json": {"schema": _schema(ErrorAnswer, {})}},
-        }
+        responses[status] = error_of(f"{known}, {code}" if known else code)
     return responses
+
+
+def error_of(description: str) -> dict[str, Any]:
+    """A response that is an error."""
+    content = {"application/json": {"schema": _schema(ErrorAnswer, {})}}
+    return {"description": description, "content": content}
 
 
 def _schema(kind: Any, components: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from server.rest.docs import docs_page
 from server.rest.doors import DOORS, MAX_ANSWER
 from server.rest.errors import error_response
 from server.rest.examples import curl
-from server.rest.openapi import document
+from server.rest.openapi import document, error_of
 from server.rest.parse import MAX_ELEMENTS
 
 SEE = ["/docs", "/openapi.json", "/v1/tasks", "/v1/models", "/limits"]
@@ -76,8 +76,10 @@ def add_pages(app: FastAPI, engine: Engine) -> None:
     app.add_api_route("/v1/models", models, summary="Models and their states.")
     app.add_api_route("/limits", limits, summary="Limits in force.")
     app.add_api_route("/livez", livez, summary="The process answers.")
-    app.add_api_route("/readyz", readyz, summary="Requests would be served now.")
-    app.add_api_route("/health", readyz, summary="The same as /readyz.")
+    unready: dict[int | str, dict[str, Any]] = {503: error_of("draining, worker_died")}
+    ready_text = "Requests would be served now."
+    app.add_api_route("/readyz", readyz, summary=ready_text, responses=unready)
+    app.add_api_route("/health", readyz, summary="The same as /readyz.", responses=unready)
     app.add_api_route("/metrics", metrics, summary="Prometheus metrics.")
     app.add_api_route("/docs", docs, include_in_schema=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -13,11 +14,13 @@ from starlette.responses import Response
 
 from server.engine import Answer, Engine
 from server.errors import Fault
-from server.rest.body import client_gone, client_left, read_body
+from server.rest.body import client_gone, client_left, deadline_passed, read_body
 from server.rest.doors import Call, Door
 from server.rest.errors import PROTOCOL
 
 T = TypeVar("T")
+ANSWER_TYPES = ("application/json", "application/*", "*/*")
+NO_QUALITY = re.compile(r"q=0(\.0{0,3})?")
 
 
 def endpoint(engine: Engine, door: Door) -> Callable[[Request], Awaitable[Response]]:
@@ -28,9 +31,10 @@ def endpoint(engine: Engine, door: Door) -> Callable[[Request], Awaitable[Respon
     async def handle(request: Request) -> Response:
         if engine.ledger.draining:
             raise Fault("draining", "the server is shutting down: ask another one, or later")
+        check_accept(request)
         timeout_ms = requested_timeout(request, settings.timeout_ms, settings.max_timeout_ms)
         asked = requested_model(request)
-        body = await read_body(request, limit, settings.body_timeout_s)
+        body = await read_body(request, limit, settings.body_timeout_s, timeout_ms)
         call = await door.read(request.headers, body)
         work = engine.predict(
             door.task,
@@ -100,22 +104,38 @@ def one_model(in_query: str | None, call: Call) -> str | None:
     return call.model if in_query is None else in_query
 
 
+def check_accept(request: Request) -> None:
+    """Fault not_acceptable where the client's Accept rules out every type of the answer."""
+    accept = ",".join(request.headers.getlist("accept")).lower()
+    ranges = [[part.strip() for part in one.split(";")] for one in accept.split(",") if one.strip()]
+    for kind, *parameters in ranges:
+        refused = any(NO_QUALITY.fullmatch(parameter) for parameter in parameters)
+        if kind in ANSWER_TYPES and not refused:
+            return
+    if ranges:
+        raise Fault(
+            "not_acceptable",
+            f"Accept is {accept[:40]!r}, but the answer is application/json: accept that, or */*",
+        )
+
+
 def requested_timeout(request: Request, default_ms: int, maximum_ms: int) -> int:
     """X-Timeout-Ms, checked."""
     text = request.headers.get("x-timeout-ms")
     if text is None:
         return default_ms
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:10]) <= maximum_ms):
+    number = int(text) if len(text) <= 10 and text.isascii() and text.isdecimal() else 0
+    if not 1 <= number <= maximum_ms:
         raise Fault(
             "invalid_input",
             f"X-Timeout-Ms is {text[:20]!r}, but must be a whole number from 1 to {maximum_ms}",
         )
-    return int(text)
+    return number
 
 
 def remaining(request: Request, timeout_ms: int) -> int:
     """What the arrival of the body left of the deadline."""
     spent = (time.perf_counter() - request.scope["state"]["arrived"]) * 1000
     if spent >= timeout_ms:
-        raise Fault("deadline", f"the deadline of {timeout_ms} ms passed while the body came in")
+        raise deadline_passed(timeout_ms)
     return max(1, int(timeout_ms - spent))

@@ -20,8 +20,12 @@ def main() -> None:
     logging.basicConfig(format="worker %(levelname)s %(message)s", level=logging.INFO)
     channel = join_parent(int(sys.argv[1]), WorkerCall)
     options = msgspec.json.decode(sys.argv[2], type=WorkerOptions)
-    faults = FaultPlan.read(options.fault_plan)
-    ready = settle(options)
+    try:
+        faults = FaultPlan.read(options.fault_plan)
+        ready = settle(options)
+    except ValueError as error:
+        channel.send(Failed("invalid_input", str(error)))
+        return
     faults.start()
     runner = Runner(ready, faults)
     try:

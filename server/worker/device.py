@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from perceiver_core.numerics import resolve_dtype
@@ -11,7 +9,7 @@ from server.messages import WorkerOptions, WorkerReady
 
 
 def settle(options: WorkerOptions) -> WorkerReady:
-    """Applies the options to torch and says what came of them.
+    """Applies the options to torch and says what came of them; ValueError where nothing can.
 
     auto device: the first CUDA device where there is one.  auto dtype: perceiver_core's choice.
     """
@@ -22,17 +20,15 @@ def settle(options: WorkerOptions) -> WorkerReady:
     if name == "auto":
         name = "cuda:0" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise ValueError(
+            f"device {name!r} is not there, PyTorch finds {found} CUDA devices: use --device cpu, "
+            "or --device auto"
+        )
     dtype = resolve_dtype(options.dtype, options.numerics, device)
     return WorkerReady(
         device=name,
         dtype=str(dtype).removeprefix("torch."),
         numerics=options.numerics,
-        torch=str(torch.__version__),
-        memory_bytes=_memory_bytes(device),
     )
-
-
-def _memory_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from perceiver_core.checkpoint import load_model
 from perceiver_core.errors import CheckpointError, InvalidInput
 from perceiver_core.pipelines import open_pipeline
 from perceiver_core.pipelines.base import Pipeline
+from perceiver_core.tasks import load_model
 from server.errors import INTERNAL
 from server.faults import FaultPlan, spoil
 from server.frames import Row

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -91,7 +91,8 @@ async def held(engine: Engine) -> AsyncIterator[Awaitable[Answer]]:
         yield first
     finally:
         if engine.worker.pid == pid:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # killed, and being reaped in a thread
+                os.kill(pid, signal.SIGCONT)
 
 
 def waiting(engine: Engine, count: int) -> Callable[[], bool]:

@@ -178,6 +178,31 @@ def test_nothing_is_waited_for_for_ever(
         assert not any(child.is_running() for child in children)
 
 
+ENDLESS = """
+import time
+from perceiver_core.pipelines.text_classification import TextClassification
+TextClassification.postprocess = lambda *_: time.sleep(60)
+from server.cli import main
+main()
+"""
+
+
+def test_the_exit_waits_for_no_thread(
+    model_repository: Path, defaults: tuple[str, ...], in_background: Any
+) -> None:
+    repository = ("--model-repository", model_repository)
+    with serving(*repository, *defaults, program=("-c", ENDLESS)) as server:
+        answer = in_background(ask, server.url, "postprocessed for a minute")
+        until(lambda: server.metric("items_computed_total") == 1, "on its way back")
+        began = time.monotonic()
+        server.signal()
+        server.signal(signal.SIGINT)
+        assert server.exit_code(20) == 1
+        assert time.monotonic() - began < 6  # a moment is for answers that are under way
+        with suppress(httpx.TransportError):
+            answer.result()
+
+
 def test_an_idle_connection_does_not_keep_the_server(start: Any) -> None:
     with start() as server:
         assert ask(server.url, "warm").status_code == 200
@@ -258,6 +283,19 @@ def test_a_trickling_body_gets_408(hasty: LiveServer) -> None:
         assert seconds_until_closed(sock) < 3
 
 
+def test_a_deadline_ends_a_trickling_body(hasty: LiveServer) -> None:
+    with hasty.socket() as sock:
+        head = (
+            f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nX-Timeout-Ms: 100\r\nContent-Length: 99\r\n\r\n{{"
+        )
+        sock.sendall(head.encode())
+        began = time.monotonic()
+        answer = received(sock, b"}")
+        assert time.monotonic() - began < 0.4  # before the body's own 0.5 s are over
+        assert answer.startswith(b"HTTP/1.1 504 ")
+        assert b'"deadline"' in answer
+
+
 @pytest.mark.parametrize("size", [1, 40])
 def test_an_endless_header_is_refused(hasty: LiveServer, size: int) -> None:
     line = b"X: %s\r\n" % (b"x" * 64 * size)
@@ -286,6 +324,8 @@ def test_what_is_no_http_is_refused_in_json(hasty: LiveServer, data: bytes) -> N
         answer = received(sock, b"}")
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b'"malformed"' in answer
+        assert b"no valid HTTP" in answer
+        assert b"\r\nx-request-id: " in answer
     assert ask(hasty.url, "still there").status_code == 200
 
 

@@ -22,6 +22,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
 
 
@@ -88,6 +89,16 @@ def test_serve_refuses_an_open_address_and_bad_names(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert part in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_device_that_is_not_there_is_one_sentence() -> None:
+    for command in (("predict", "fill-mask", "a [MASK]"), ("serve", "--http-port", "0")):
+        done = run(*command, "--device", "cuda:99")
+        assert done.returncode == 2, done.stderr
+        assert "Error: device 'cuda:99' is not there" in done.stderr.splitlines()[-1]
+        assert "use --device cpu" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert "has ended" not in done.stderr  # and was started again
 
 
 def test_the_environment_configures() -> None:

@@ -106,6 +106,7 @@ def test_unknown_variables_are_ignored() -> None:
         (["--drain-delay-s", "nan"], {}, "drain_delay_s"),
         (["--timeout-ms", "9", "--max-timeout-ms", "8"], {}, "timeout_ms 9 is above"),
         (["--model-repository", "/nowhere"], {}, "is not a directory"),
+        (["--numerics", "reference", "--dtype", "bfloat16"], {}, "computes in float32"),
     ],
 )
 def test_a_bad_value_is_named_with_its_source(

@@ -86,8 +86,6 @@ async def test_what_is_wrong_is_counted_and_said(
 
 
 async def test_a_bug_in_postprocessing_is_internal_and_harms_nobody_else(engine: Engine) -> None:
-    """A fill-mask input has no function_to_apply; a text classifier's postprocess finds out."""
-
     class Half(TextClassificationInput):
         """Fails when its scores are wanted: after the device."""
 

@@ -307,6 +307,33 @@ async def test_rows_that_wait_for_a_model_are_served_before_it_is_evicted(tmp_pa
         assert engine.registry.evictions == 1
 
 
+async def test_nobody_leaves_for_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
+    for name in ("a", "buggy", "truncated"):
+        make_text_classifier(tmp_path / "models" / name)
+    truncate(tmp_path / "models" / "truncated")
+    size = (tmp_path / "models" / "a" / "model.safetensors").stat().st_size
+    async with serving(
+        tmp_path, PLAN, default_models={TASK: "a"}, memory_budget=int(1.5 * size)
+    ) as engine:
+        for _ in range(2):
+            assert await code_of(ask(engine, "hello", model="truncated")) == "load_failed"
+            engine.registry.slots["truncated"].retry_at = 0.0
+        assert status(engine, "a").state == "loaded"
+        assert engine.registry.evictions == 0
+
+        assert await code_of(ask(engine, "hello", model="buggy")) == "load_failed"
+        assert await code_of(ask(engine, "back again")) == "ok"
+        assert engine.registry.evictions == 1
+        now = asyncio.get_running_loop().time()
+        engine.registry.slots["buggy"].retry_at = now + 60
+        ticket = engine.ledger.receive("buggy", "rest", now + 60)
+        with pytest.raises(Fault) as caught:  # as a request that was prepared before the failure
+            await engine.batcher.submit(ticket, "buggy", [{}])
+        ticket.end("failed")
+        assert caught.value.code == "load_failed"
+        assert engine.registry.evictions == 1
+
+
 async def test_a_model_beyond_the_whole_budget_is_refused(tmp_path: Path) -> None:
     for name in "ab":
         make_text_classifier(tmp_path / "models" / name, d_latents=32 if name == "a" else 64)

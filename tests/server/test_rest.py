@@ -227,7 +227,9 @@ def test_the_openapi_document_is_complete(live: LiveServer) -> None:
         content = operation["requestBody"]["content"]
         assert content["application/json"]["example"] == door.example
         assert set(door.media) <= set(content)
-        assert {"200", "400", "413", "422", "429", "503"} <= set(operation["responses"])
+        assert {"200", "400", "406", "413", "422", "429", "503"} <= set(operation["responses"])
+    for path in ("/readyz", "/health"):
+        assert "503" in document["paths"][path]["get"]["responses"]
     for reference in references(document):
         node = document
         for part in reference.removeprefix("#/").split("/"):
@@ -270,12 +272,42 @@ def test_what_never_reached_the_engine_is_counted_apart(live: LiveServer) -> Non
     assert live.metric("received_total") == received
 
 
-@pytest.mark.parametrize("timeout", ["0", "-1", "1.5", "x", "300001", "9" * 99, "", "１"])
+@pytest.mark.parametrize(
+    "timeout",
+    [
+        *("0", "-1", "1.5", "x", "300001", "9" * 99, "", "１"),
+        *("0000000001" + "0" * 5000, "0000000001" + "9" * 10),
+    ],
+)
 def test_a_deadline_must_be_a_number_within_the_limit(live: LiveServer, timeout: str) -> None:
     headers = {b"X-Timeout-Ms": timeout.encode()}
     response = live.post("text-classification", json={"inputs": "a"}, headers=headers)
     assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
     assert "300000" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("text/html", 406),
+        ("image/png, text/*;q=0.5", 406),
+        ("application/json;q=0", 406),
+        ("application/json; q=0.000, text/csv", 406),
+        ("x" * 5000, 406),
+        ("text/html, */*;q=0.1", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/*", 200),
+        ("", 200),
+        (",", 200),
+    ],
+)
+def test_who_does_not_take_json_is_told(live: LiveServer, accept: str, status: int) -> None:
+    body = {"inputs": "a"}
+    response = live.post("text-classification", json=body, headers={"Accept": accept})
+    assert response.status_code == status
+    if status == 406:
+        assert response.json()["code"] == "not_acceptable"
+        assert "application/json" in response.json()["error"]
 
 
 def test_a_deadline_is_kept(live: LiveServer) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import struct
 import time
 import zlib
@@ -18,6 +19,7 @@ from PIL import Image
 from starlette.datastructures import Headers
 
 from server.errors import Fault
+from server.rest import parse
 from server.rest.images import image_call
 from server.rest.parse import MAX_ELEMENTS, parse_json
 from server.rest.schemas import (
@@ -201,10 +203,66 @@ def test_more_elements_than_json_may_have(live: LiveServer) -> None:
 
 
 def test_many_keys(live: LiveServer) -> None:
-    keys = ",".join(f'"{n}":0' for n in range(10**6))
-    refused(live, TEXT, 413, "too_large", content="{" + keys + "}")
+    keys = ",".join(f'"{n}":0' for n in range(300_000))
+    assert len(keys) < 4 * MIB
+    sentence = refused(live, TEXT, 413, "too_large", content="{" + keys + "}")
+    assert "elements" in sentence
     keys = ",".join(f'"{n}":0' for n in range(30_000))
     assert "30001 mistakes" in refused(live, TEXT, 422, "invalid_input", content="{" + keys + "}")
+
+
+HOSTILE = [b'"",', b'\\",', b",", b'""', b'",,,"', b"[", b"{"]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.parametrize("start", [b"", b'{"inputs": "', b'{"a": [",' + b"," * MAX_ELEMENTS])
+async def test_hostile_json_is_refused_without_stalling_anybody(unit: bytes, start: bytes) -> None:
+    body = start + unit * (47 * MIB // len(unit))
+    longest, done = 0.0, False
+
+    async def watch() -> None:
+        nonlocal longest
+        while not done:
+            began = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - began)
+
+    watching = asyncio.create_task(watch())
+    began = time.monotonic()
+    with pytest.raises(Fault) as caught:
+        await parse_json(body, ImageClassificationRequest)
+    assert time.monotonic() - began < 1
+    done = True
+    await watching
+    assert longest < 0.3  # a seventh of the shortest of what it once was; machines are busy
+    assert caught.value.code in ("too_large", "malformed")
+
+
+@pytest.mark.parametrize("megabytes", [12, 47])
+@pytest.mark.parametrize("unit", [b'"",', b'\\",'])
+def test_a_large_hostile_body_is_refused_at_once(
+    live: LiveServer, unit: bytes, megabytes: int
+) -> None:
+    body = b'{"inputs": [' + unit * (megabytes * MIB // len(unit))
+    kind = {"Content-Type": "application/json"}
+    sentence = refused(live, IMAGE, 413, "too_large", content=body, headers=kind)
+    assert "elements" in sentence
+
+
+TRICKY = st.text(st.sampled_from('a\\",[{é'))
+NESTED = st.recursive(
+    TRICKY, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TRICKY, inner, max_size=4)
+)
+
+
+@given(NESTED, st.integers(1, 9), st.integers(0, 9))
+def test_elements_are_counted_outside_of_strings(value: Any, step: int, limit: int) -> None:
+    body = json.dumps(value, ensure_ascii=False).encode()
+    outside = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parse, "_STEP", step)
+        patch.setattr(parse, "MAX_ELEMENTS", limit)
+        assert parse.over_the_limit(body) is (parse.elements(outside) > limit)
 
 
 def test_commas_in_a_text_are_no_elements(live: LiveServer) -> None:

@@ -1,0 +1,126 @@
+"""REST while things go wrong underneath: a full queue, a killed worker."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.live_server import LiveServer, serving, until
+
+TEXT = "/v1/text-classification"
+PATIENCE_S = 60.0
+
+
+def ask(url: str, text: str) -> httpx.Response:
+    return httpx.post(url + TEXT, json={"inputs": text}, timeout=PATIENCE_S)
+
+
+def worker_of(server: LiveServer) -> psutil.Process:
+    children = psutil.Process(server.process.pid).children()
+    return next(child for child in children if "server.worker" in child.cmdline())
+
+
+def test_a_full_queue_says_when_to_come_back(
+    model_repository: Path, defaults: tuple[str, ...]
+) -> None:
+    with (
+        serving("--model-repository", model_repository, *defaults, "--max-queue", "4") as server,
+        ThreadPoolExecutor(5) as pool,
+    ):
+        assert ask(server.url, "warm").status_code == 200
+        worker = worker_of(server)
+        worker.suspend()
+        try:
+            running = [pool.submit(ask, server.url, "on the device")]
+            server.await_metric("in_flight", 1)
+            running += [pool.submit(ask, server.url, f"waits {n}") for n in range(4)]
+            server.await_metric("queued", 4)
+            began = time.monotonic()
+            refused = ask(server.url, "one too many")
+            assert time.monotonic() - began < 1
+        finally:
+            worker.resume()
+        assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert [answer.result().status_code for answer in running] == [200] * 5
+        assert ask(server.url, "there is room again").status_code == 200
+        assert server.metric("requests_total", outcome="rejected") == 1
+
+
+class Load:
+    """Clients that ask without pause, and somebody who looks all along."""
+
+    def __init__(self, server: LiveServer) -> None:
+        self.server = server
+        self.outcomes: Counter[str] = Counter()
+        self.lives: Counter[int] = Counter()
+        self.slowest_life_s = 0.0
+        self.unlawful: list[Counter[str]] = []
+        self.done = threading.Event()
+
+    def client(self) -> None:
+        with httpx.Client(base_url=self.server.url, timeout=PATIENCE_S) as http:
+            while not self.done.is_set():
+                response = http.post(TEXT, json={"inputs": "under load"})
+                answer = response.json()
+                code = "ok" if response.status_code == 200 else answer["code"]
+                if code == "worker_died":
+                    assert response.status_code == 503
+                    assert int(response.headers["Retry-After"]) >= 1
+                self.outcomes[code] += 1
+
+    def until_answered(self, more: int) -> None:
+        self.until_counted("ok", self.outcomes["ok"] + more)
+
+    def until_counted(self, code: str, count: int) -> None:
+        until(lambda: self.outcomes[code] >= count, f"{count} {code}: {self.outcomes}")
+
+    def watch(self) -> None:
+        while not self.done.is_set():
+            began = time.monotonic()
+            life = httpx.get(self.server.url + "/livez", timeout=PATIENCE_S)
+            self.slowest_life_s = max(self.slowest_life_s, time.monotonic() - began)
+            self.lives[life.status_code] += 1
+            sums = self.server.conservation()
+            if sums["perceiver_received_total"] * 2 != sums.total():
+                self.unlawful.append(sums)
+
+
+def test_a_killed_worker_costs_only_what_it_had_in_hand(
+    model_repository: Path, defaults: tuple[str, ...]
+) -> None:
+    with (
+        serving("--model-repository", model_repository, *defaults) as server,
+        ThreadPoolExecutor(9) as pool,
+    ):
+        assert ask(server.url, "warm").status_code == 200
+        load = Load(server)
+        try:
+            watching = pool.submit(load.watch)
+            clients = [pool.submit(load.client) for _ in range(8)]
+            for _ in range(2):
+                load.until_answered(50)
+                worker = worker_of(server)
+                worker.suspend()
+                until(lambda: server.metric("in_flight") > 0, "something in hand")
+                died = load.outcomes["worker_died"]
+                began = time.monotonic()
+                worker.kill()
+                load.until_counted("worker_died", died + 1)
+                assert time.monotonic() - began < 1.5
+            load.until_answered(50)  # by the third worker
+        finally:
+            load.done.set()
+        for client in clients:
+            client.result()
+        watching.result()
+        assert set(load.outcomes) == {"ok", "worker_died"}
+        assert load.outcomes["worker_died"] <= 2 * 8
+        assert set(load.lives) == {200}
+        assert load.slowest_life_s < 1
+        assert load.unlawful == []
+        assert server.metric("worker_restarts_total") == 2

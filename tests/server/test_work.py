@@ -1,0 +1,67 @@
+"""Results in turns: nobody waits behind a request of many slow items, nobody works for the gone."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from server.work import Work
+
+
+class Slow:
+    """A pipeline whose items say how long their results take."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def postprocess(self, item: float, rows: list[Any]) -> tuple[float, int]:
+        time.sleep(item)
+        self.made += 1
+        return item, rows[0]["row"]
+
+
+def work(*items: float) -> Work:
+    pipeline: Any = Slow()
+    return Work(pipeline, items, rows_of(items), list(range(len(items) + 1)))
+
+
+def rows_of(items: Any) -> list[Any]:
+    return [{"row": i} for i in range(len(items))]
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+async def test_every_item_gets_its_own_result(threads: ThreadPoolExecutor) -> None:
+    items = [0.0] * 50 + [0.03] * 3 + [0.0] * 50
+    results = await work(*items).outputs(rows_of(items), threads)
+    assert results == [(item, i) for i, item in enumerate(items)]
+
+
+async def test_a_quick_request_does_not_wait_for_the_items_of_slow_ones(
+    threads: ThreadPoolExecutor,
+) -> None:
+    slow = [work(*[0.05] * 40) for _ in range(4)]
+    running = [asyncio.create_task(one.outputs(rows_of(one.items), threads)) for one in slow]
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    await work(0.0).outputs(rows_of([0]), threads)
+    assert time.monotonic() - began < 1  # of the 4 s that the slow ones take
+    for task in running:
+        task.cancel()
+
+
+async def test_nothing_more_is_made_for_who_has_gone(threads: ThreadPoolExecutor) -> None:
+    one = work(*[0.05] * 40)
+    running = asyncio.create_task(one.outputs(rows_of(one.items), threads))
+    await asyncio.sleep(0.1)
+    running.cancel()
+    made = one.pipeline.made  # type: ignore[attr-defined]
+    await asyncio.sleep(0.3)
+    assert one.pipeline.made <= made + 1  # type: ignore[attr-defined]
