@@ -26,7 +26,7 @@ help:
 	@echo 'make check      formatting, lint and types'
 	@echo 'make test-full  parity with the reference at the published sizes'
 	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
-	@echo 'make install    the development environment, which the last three make first'
+	@echo 'make install    the development environment, which all but serve make first'
 
 serve: $(INSTALLED)
 	@exec $(BIN)/perceiver-server serve $(ARGS)

@@ -90,7 +90,8 @@ class Catalogue:
         if entry.folder is None:
             raise Fault(
                 "model_not_pulled",
-                f"model {name!r} is not on this machine: run `perceiver-server pull {name}`",
+                f"model {name!r} is not on this machine: put its folder into --model-repository, "
+                f"or name it with --models {name}=FOLDER",
             )
         return entry
 
