@@ -90,8 +90,8 @@ class Catalogue:
         if entry.folder is None:
             raise Fault(
                 "model_not_pulled",
-                f"model {name!r} is not on this machine: put its folder into --model-repository, "
-                f"or name it with --models {name}=FOLDER",
+                f"model {name!r} is not on this machine: bring its files into a folder and run "
+                f"`perceiver-server serve --models {name}=FOLDER`",
             )
         return entry
 

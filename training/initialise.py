@@ -7,14 +7,20 @@ import math
 import torch
 from torch import Tensor, nn
 
+from perceiver_core.attention import MultiHeadAttention
 from perceiver_core.checkpoint import PreTrainedModel
+from perceiver_core.decoders import PerceiverBasicDecoder
 from perceiver_core.model import PerceiverModel
 
 
+def rates(channels: int) -> Tensor:
+    """(channels / 2,): radians a position, for wavelengths from 4 to 8,000 positions."""
+    return torch.exp(-torch.linspace(0.0, math.log(2000.0), channels // 2)) * (math.pi / 2)
+
+
 def sinusoids(positions: int, channels: int) -> Tensor:
-    """(positions, channels): sine and cosine pairs, wavelengths from 4 to 8,000 positions."""
-    rates = torch.exp(-torch.linspace(0.0, math.log(2000.0), channels // 2)) * (math.pi / 2)
-    angles = torch.arange(positions)[:, None] * rates
+    """(positions, channels): sine and cosine pairs."""
+    angles = torch.arange(positions)[:, None] * rates(channels)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :channels]
 
 
@@ -40,33 +46,41 @@ def start(model: PreTrainedModel) -> None:
 
 
 @torch.no_grad()
-def read_in_order(perceiver: PerceiverModel, span: int, gain: float = 2.0) -> None:
+def read_in_order(perceiver: PerceiverModel, span: int) -> None:
     """Start a text encoder as a row of overlapping windows: head h of latent i looks at byte
-    `i * span / num_latents + h`.
+    `i * span / num_latents + h`. A decoder with a query for each byte starts by asking the latents
+    whose windows hold that byte.
 
-    A shift of a sinusoid is a rotation, so the heads' query matrices are rotations of one another.
     Every latent then sees a few bytes in a row from the first step, which is what n-grams are made
     of; training moves the windows where it likes.
     """
     encoder = perceiver.encoder.cross_attention.attention.self
-    width = encoder.qk_per_head
     channels = encoder.key.in_features
-    rates = torch.exp(-torch.linspace(0.0, math.log(2000.0), channels // 2)) * (math.pi / 2)
-    # Wavelengths from 5 to about 500 positions tell the places of a short text apart.
-    pairs = torch.linspace(2, 0.64 * channels // 2, width // 2).long()
     latents = perceiver.embeddings.latents
     centres = torch.arange(latents.shape[0])[:, None] * (span / latents.shape[0])
-    angles = centres * rates
+    angles = centres * rates(channels)
     latents[:, :channels] = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
-    for projection in (encoder.query, encoder.key):
+    _aim(encoder, channels, 1)
+    decoder = perceiver.decoder
+    if isinstance(decoder, PerceiverBasicDecoder):
+        _aim(decoder.decoding_cross_attention.attention.self, channels, -1)
+
+
+def _aim(attention: MultiHeadAttention, channels: int, step: int, gain: float = 2.0) -> None:
+    """Head h of a query at place p attends most to keys at place p + h * step, where the first
+    `channels` of both are sinusoids of their places: a shift of a sinusoid is a rotation."""
+    width = attention.qk_per_head
+    # Wavelengths from 5 to about 500 positions tell the places of a short text apart.
+    pairs = torch.linspace(2, 0.64 * channels // 2, width // 2).long()
+    for projection in (attention.query, attention.key):
         projection.weight.normal_(0.0, 0.02)
-    for head in range(encoder.num_heads):
+    for head in range(attention.num_heads):
         for slot, pair in enumerate(pairs.tolist()):
             row, column = head * width + 2 * slot, 2 * pair
-            turn = rates[pair] * head
-            encoder.key.weight[row, column] += gain
-            encoder.key.weight[row + 1, column + 1] += gain
-            encoder.query.weight[row, column] += gain * turn.cos()
-            encoder.query.weight[row, column + 1] += gain * turn.sin()
-            encoder.query.weight[row + 1, column] -= gain * turn.sin()
-            encoder.query.weight[row + 1, column + 1] += gain * turn.cos()
+            turn = rates(channels)[pair] * head * step
+            attention.key.weight[row, column] += gain
+            attention.key.weight[row + 1, column + 1] += gain
+            attention.query.weight[row, column] += gain * turn.cos()
+            attention.query.weight[row, column + 1] += gain * turn.sin()
+            attention.query.weight[row + 1, column] -= gain * turn.sin()
+            attention.query.weight[row + 1, column + 1] += gain * turn.cos()

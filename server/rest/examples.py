@@ -18,7 +18,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "parameters": {"top_k": 3},
     },
     "fill-mask": {
-        "inputs": "The capital of France is [MASK][MASK][MASK][MASK][MASK].",
+        "inputs": "It is one of the largest countries in th[MASK] world.",
         "parameters": {"top_k": 3},
     },
     "image-classification": {

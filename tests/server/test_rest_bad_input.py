@@ -445,7 +445,9 @@ def test_models_that_cannot_answer(
 
 def test_a_model_that_is_not_pulled(live: LiveServer) -> None:
     body = {"inputs": "[MASK]", "model": "language-perceiver"}
-    assert "--model-repository" in refused(live, MASK, 404, "model_not_pulled", json=body)
+    assert "perceiver-server serve --models" in refused(
+        live, MASK, 404, "model_not_pulled", json=body
+    )
 
 
 def test_a_load_that_failed_says_when_to_come_back(live: LiveServer) -> None:
