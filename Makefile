@@ -17,14 +17,15 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 TORCH_FLOOR := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help serve test install check test-full scores
+.PHONY: help serve test install check test-full proto scores
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make serve      start the server on the embedded models (installs what it needs into .venv)'
 	@echo 'make test       the test suite'
-	@echo 'make check      formatting, lint and types'
+	@echo 'make check      formatting, lint, types, and that make proto has been run'
 	@echo 'make test-full  parity with the reference at the published sizes'
+	@echo 'make proto      the Python messages of protos/, for the server and the client'
 	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
 	@echo 'make install    the development environment, which all but serve make first'
 
@@ -41,6 +42,10 @@ check: $(INSTALLED_DEV)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m protos.generate --check
+
+proto: $(INSTALLED_DEV)
+	@$(BIN)/python -m protos.generate
 
 scores: $(INSTALLED_DEV)
 	@for name in language-id fashion fill-mask; do \
@@ -89,6 +94,6 @@ $(INSTALLED): $(VENV)/.torch pyproject.toml constraints.txt
 	@$(call step,installing perceiver-server,$(PIP) --editable .)
 	@touch $@
 
-$(INSTALLED_DEV): $(VENV)/.torch pyproject.toml constraints.txt
-	@$(call step,installing perceiver-server with its tests and tools,$(PIP) --editable '.[dev]')
+$(INSTALLED_DEV): $(VENV)/.torch pyproject.toml clients/python/pyproject.toml constraints.txt
+	@$(call step,installing perceiver-server with its tests and tools,$(PIP) --editable '.[dev]' --editable 'clients/python[cli]')
 	@touch $(INSTALLED) $@

@@ -1,0 +1,1 @@
+"""Protocol definitions, and the Python messages made from them by `make proto`."""

@@ -1,0 +1,1 @@
+"""The package perceiver of the protocol definitions."""
