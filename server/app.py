@@ -1,4 +1,4 @@
-"""The composition root: Settings → Engine → REST app → sockets → signals.
+"""The composition root: Settings → Engine → REST and gRPC doors → sockets → signals.
 
 running ──SIGTERM──► draining: not ready, new work refused, accepted work answered ──► exit 0
                          └── second signal, or the grace is over: now
@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import click
@@ -28,12 +28,13 @@ from server.options import ConfigError
 from server.rest.app import RestApp, create_app
 from server.rest.doors import DOORS
 from server.rest.examples import curl
+from server.rpc.app import RpcServer
 
 log = logging.getLogger(__name__)
 
 _QUIET_S = 0.1
 _QUIET_TRIES = 10
-_FLUSH_S = 1.0
+_FLUSH_S = 1.0  # for calls that do not end by themselves: those that watch our health
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -59,7 +60,9 @@ def open_engine(settings: Settings) -> Engine:
 async def serve(settings: Settings) -> int:
     """One life of the server, from the first bound socket to the last answer."""
     engine = open_engine(settings)
-    listener = bind(settings.host, settings.http_port)
+    bind(settings.host, settings.grpc_port, "--grpc-port").close()  # gRPC would not say why
+    listener = bind(settings.host, settings.http_port, "--http-port")
+    rpc = RpcServer(engine, settings.host, settings.grpc_port)
     app = create_app(engine)
     server = _Server(uvicorn_config(settings, app))
     stop = _Stop()
@@ -68,25 +71,27 @@ async def serve(settings: Settings) -> int:
         with stop.on_signals():
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await server.listening(serving)
-            click.echo(welcome(settings, listener))
+            await rpc.start()
+            click.echo(welcome(settings, listener.getsockname()[1], rpc.port))
             ends = (stop.asked, serving, engine.refusal)
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if engine.refusal.done():
                 raise ConfigError(engine.refusal.result())
             if serving.done():
                 serving.result()
-            return await _drain(engine, app, server, serving, stop)
+            return await _drain(engine, server, rpc, serving, stop)
     finally:
         await engine.close()
+        await rpc.stop(0)
 
 
 async def _drain(
-    engine: Engine, app: RestApp, server: _Server, serving: asyncio.Task[None], stop: _Stop
+    engine: Engine, server: _Server, rpc: RpcServer, serving: asyncio.Task[None], stop: _Stop
 ) -> int:
     """Answers what was accepted, refuses the rest, closes the sockets; the exit code."""
     log.info("stopping: new requests are refused, accepted ones are answered first")
     settings = engine.settings
-    app.state.closing = True
+    engine.leave()
     if settings.drain_delay_s:
         await asyncio.wait((stop.now,), timeout=settings.drain_delay_s)
     over = asyncio.get_running_loop().time() + settings.drain_grace_s
@@ -94,23 +99,24 @@ async def _drain(
     await asyncio.wait((draining, stop.now), return_when=asyncio.FIRST_COMPLETED)
     answered = draining.done() and draining.result()
     if answered:
-        await _quiet(server)
+        await _quiet(lambda: server.server_state.total_requests + rpc.calls)
     else:
         log.warning("stopping before every request was answered")
         draining.cancel()
         await engine.close()  # whoever still waits is told so
     server.close_within(max(1.0, over - asyncio.get_running_loop().time()))
-    await asyncio.wait((serving, stop.now), return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.wait((serving,), timeout=_FLUSH_S)
+    closing = asyncio.gather(serving, rpc.stop(_FLUSH_S))
+    await asyncio.wait((closing, stop.now), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((closing,), timeout=_FLUSH_S)
     return 0 if answered else 1
 
 
-async def _quiet(server: _Server) -> None:
+async def _quiet(requests: Callable[[], int]) -> None:
     """Returns when no request has come for a moment: clients about to send read 503, no reset."""
     for _ in range(_QUIET_TRIES):
-        seen = server.server_state.total_requests
+        seen = requests()
         await asyncio.sleep(_QUIET_S)
-        if seen == server.server_state.total_requests:
+        if seen == requests():
             return
 
 
@@ -177,7 +183,7 @@ def uvicorn_config(settings: Settings, app: RestApp) -> uvicorn.Config:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, flag: str) -> socket.socket:
     """A listening TCP socket, or click's one-sentence error."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -185,17 +191,17 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "--http-port names another port"
+            f"{flag} names another port"
         ) from None
 
 
-def welcome(settings: Settings, listener: socket.socket) -> str:
-    """What a newcomer needs: the URL, and one command per task to paste."""
-    port = listener.getsockname()[1]
+def welcome(settings: Settings, http_port: int, grpc_port: int) -> str:
+    """What a newcomer needs: the URLs, and one command per task to paste."""
     anywhere = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
     host = "127.0.0.1" if settings.host in anywhere else settings.host
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    lines = [f"perceiver-server listens on {url} ({url}/docs explains)", ""]
+    host = f"[{host}]" if ":" in host else host
+    url, target = f"http://{host}:{http_port}", f"grpc://{host}:{grpc_port}"
+    lines = [f"perceiver-server listens on {url} and {target} ({url}/docs explains)", ""]
     for door in DOORS.values():
         lines += [f"# {door.summary}", curl(url, door.task), ""]
     return "\n".join(lines)

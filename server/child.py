@@ -52,6 +52,7 @@ class Child:
         self, module: str, options: msgspec.Struct, replies: Any, *, max_body: int = MAX_BODY
     ) -> None:
         self.restarts = 0
+        self.on_ready: Callable[[], None] = lambda: None
         self.on_death: Callable[[], None] = lambda: None
         self.refusal: asyncio.Future[str]  # why it can never work; from start() on
         self.hello: Any = None  # the first message of the running process
@@ -197,6 +198,7 @@ class Child:
             raise _Refused(self.hello.message)
         self._channel = channel
         self._ready.set()
+        self.on_ready()
         while True:
             reply = await channel.receive()
             if self._reply is None or self._reply.done():

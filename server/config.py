@@ -48,6 +48,7 @@ class Settings(BaseModel):
         "127.0.0.1", description="Address to listen on; anything but loopback needs --insecure."
     )
     http_port: int = Field(8000, ge=0, le=65535, description="Port of the REST door; 0 picks one.")
+    grpc_port: int = Field(8001, ge=0, le=65535, description="Port of the gRPC door; 0 picks one.")
     insecure: bool = Field(
         False, description="Listen on a non-loopback address although no keys are configured."
     )
@@ -89,6 +90,12 @@ class Settings(BaseModel):
     )
     max_text_body_bytes: Bytes = Field(
         ByteSize(4 * MIB), description="Largest request body of a text task."
+    )
+    max_message_bytes: Annotated[ByteSize, Field(ge=1, le=1024 * MIB)] = Field(
+        ByteSize(64 * MIB), description="Largest gRPC message, in and out."
+    )
+    max_streams: int = Field(
+        100, ge=1, le=65_536, description="Calls under way on one gRPC connection at most."
     )
     max_pixels: int = Field(
         25_000_000, ge=1, le=178_000_000, description="Largest image, width times height."

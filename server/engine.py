@@ -28,11 +28,12 @@ from server.messages import WorkerOptions, WorkerReply
 from server.metrics import Histograms, Metrics
 from server.registry import ModelStatus, Registry
 from server.waiting import Computed, RowFault
-from server.work import Work, naming, prepare
+from server.work import MAX_ANSWER, Work, naming, prepare
 
 LAST_ANSWERS_S = 1.0  # nothing is computed any more; postprocessing may be under way
 LIMITS = (
     *("max_inputs", "max_body_bytes", "max_text_body_bytes", "max_pixels"),
+    *("max_message_bytes", "max_streams"),
     *("max_batch", "max_queue", "timeout_ms", "max_timeout_ms", "memory_budget"),
 )
 
@@ -46,6 +47,15 @@ class Answer:
     batch_size: int
     timings: dict[str, float]
 
+    def headers(self, encode_s: float) -> dict[str, str]:
+        """What every door tells beside the answer; `encode_s` went into its rendering."""
+        timings = {**self.timings, "encode": self.timings["encode"] + encode_s * 1000}
+        return {
+            "x-model": self.model,
+            "x-batch-size": str(self.batch_size),
+            "server-timing": ", ".join(f"{name};dur={ms:.2f}" for name, ms in timings.items()),
+        }
+
 
 class Engine:
     """Models, their queue, their device, and the limits of all of it.  Needs a running loop."""
@@ -58,7 +68,11 @@ class Engine:
         self.ledger = Ledger(settings.max_queue, settings.max_batch)
         self.worker = Child("server.worker", _worker_options(settings), WorkerReply)
         self.registry = Registry(self.catalogue, self.worker, int(settings.memory_budget))
-        self.worker.on_death = self.registry.forget
+        self.leaving = False
+        self.changed = asyncio.Event()  # what `serving` tells may have; cleared by who publishes it
+        self.worker.on_ready = self.changed.set
+        self.worker.on_death = self._worker_died
+        self.registry.on_change = self.changed.set
         self._media = MediaPool(settings)
         self._histograms = Histograms()
         self.batcher = Batcher(
@@ -91,8 +105,14 @@ class Engine:
         self._media.start()
         self.batcher.start()
 
+    def leave(self) -> None:
+        """Not ready any more, so that balancers look elsewhere; requests are still served."""
+        self.leaving = True
+        self.changed.set()
+
     async def drain(self) -> bool:
         """Refuses new requests and waits for the accepted ones; False where the grace ran out."""
+        self.leave()
         self.ledger.draining = True
         try:
             async with asyncio.timeout(self.settings.drain_grace_s):
@@ -103,6 +123,7 @@ class Engine:
 
     async def close(self) -> None:
         """Ends everything now; whoever still waits gets Fault draining, or worker_died."""
+        self.leave()
         self.ledger.draining = True
         await self.batcher.close()
         await asyncio.gather(self.worker.close(), self._media.close())
@@ -112,8 +133,18 @@ class Engine:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def ready(self) -> bool:
-        """True while a request would be served now."""
-        return self.worker.ready and not self.ledger.draining
+        """True while a request would be served now, and later ones too."""
+        return self.worker.ready and not self.leaving
+
+    def serving(self) -> dict[str, bool]:
+        """Every model, and whether it would be served now: it is loaded, or can be."""
+        ready = self.ready()
+        return {name: ready and self.registry.usable(name) for name in self.registry.slots}
+
+    def check_open(self) -> None:
+        """Fault draining where new requests are refused."""
+        if self.ledger.draining:
+            raise Fault("draining", "the server is shutting down: ask another one, or later")
 
     def models(self) -> list[ModelStatus]:
         """Every model of the catalogue and its state."""
@@ -122,7 +153,7 @@ class Engine:
     def limits(self) -> dict[str, int]:
         """The limits in force."""
         numbers = self.settings.model_dump(include=set(LIMITS))
-        return {name: int(numbers[name]) for name in LIMITS}
+        return {name: int(numbers[name]) for name in LIMITS} | {"answer_characters": MAX_ANSWER}
 
     def metrics(self) -> bytes:
         """The Prometheus text format, one moment of everything."""
@@ -203,6 +234,10 @@ class Engine:
         except RowFault as fault:
             with naming(work.item_of(fault.row), len(work.items)):
                 raise
+
+    def _worker_died(self) -> None:
+        self.registry.forget()
+        self.changed.set()
 
     def _check_count(self, items: Sequence[Any]) -> None:
         if not items:

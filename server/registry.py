@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,6 +68,7 @@ class Registry:
     def __init__(self, catalogue: Catalogue, worker: Child, budget: int) -> None:
         self.loads: Counter[Literal["completed", "failed"]] = Counter()
         self.evictions = 0
+        self.on_change: Callable[[], None] = lambda: None  # of what `usable` tells
         self._catalogue = catalogue
         self._worker = worker
         self._budget = budget
@@ -111,6 +112,13 @@ class Registry:
     def loaded(self, name: str) -> bool:
         """True where the model can run now."""
         return self.slots[name].state == "loaded"
+
+    def usable(self, name: str) -> bool:
+        """True where the model is loaded, or nothing is known to be in the way of loading it."""
+        slot = self.slots[name]
+        if slot.state == "failed":
+            return self._back_off(slot) <= 0
+        return slot.state != "not_pulled" and slot.problem is None
 
     def touch(self, name: str) -> None:
         """The model is being used: others go first."""
@@ -171,6 +179,7 @@ class Registry:
             raise self._too_large(slot, size)
         slot.state, slot.resident_bytes = "loaded", size
         slot.failures, slot.deaths, slot.problem = 0, 0, None
+        self.on_change()
         self.loads["completed"] += 1
         log.info("loaded %s, %d bytes", slot.entry.name, size)
 
@@ -192,20 +201,32 @@ class Registry:
     def check_back_off(self, name: str) -> None:
         """The Fault of the model's last failure, until it is time to try again."""
         slot = self.slots[name]
-        left = slot.retry_at - asyncio.get_running_loop().time()
+        left = self._back_off(slot)
         if slot.state == "failed" and left > 0:
             raise _unusable(slot, left)
+
+    def _back_off(self, slot: Slot) -> float:
+        """Seconds until a failed model may be tried again."""
+        return slot.retry_at - asyncio.get_running_loop().time()
 
     def _failed(self, slot: Slot, code: str, reason: str) -> Fault:
         """Remembers a failure, and says so: 1 s until the next try, doubling to 30 s."""
         wait = min(2.0**slot.failures, LONGEST_BACK_OFF_S)
         slot.failures += 1
-        slot.retry_at = asyncio.get_running_loop().time() + wait
+        loop = asyncio.get_running_loop()
+        slot.retry_at = retry_at = loop.time() + wait
         slot.state, slot.code, slot.problem = "failed", code, reason
         slot.pipeline = None  # whoever repairs the folder may change its small files too
+        self.on_change()
+        loop.call_at(retry_at, self._end_back_off, slot, retry_at)
         self.loads["failed"] += 1
         log.warning("model %s failed (%s): %s", slot.entry.name, code, reason)
         return _unusable(slot, wait)
+
+    def _end_back_off(self, slot: Slot, retry_at: float) -> None:
+        if slot.retry_at == retry_at:  # it has not failed again
+            slot.retry_at = 0.0  # a timer may be early by a hair
+            self.on_change()
 
     def _too_large(self, slot: Slot, size: int) -> Fault:
         reason = f"it takes {size} bytes, the memory budget is {self._budget}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from server.errors import Fault
+
 ACCEPTED = "JPEG, PNG or WebP"
 
 _OTHERS: tuple[tuple[bytes, str], ...] = (
@@ -33,10 +35,13 @@ def image_format(data: bytes) -> str | None:
     return None
 
 
-def not_an_image(data: bytes) -> str:
-    """The sentence for a body that is no image we read."""
-    looks = describe(data)
-    return f"the body is not a {ACCEPTED} image{looks}; send the image file's own bytes"
+def check_image(data: bytes) -> None:
+    """Fault unsupported_media_type for what is no image we read."""
+    if image_format(data) is None:
+        raise Fault(
+            "unsupported_media_type",
+            f"the body is not a {ACCEPTED} image{describe(data)}; send the image file's own bytes",
+        )
 
 
 def describe(data: bytes) -> str:

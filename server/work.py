@@ -18,6 +18,7 @@ from server.frames import Row
 from server.media_pool import MediaPool
 
 TURN_S = 0.02  # of postprocessing
+MAX_ANSWER = 16 * 1024 * 1024  # characters, roughly
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ async def prepare(
     for index, item in enumerate(items):
         with naming(index, len(items)):
             pipeline.check(item)
+    _check_answer(sum(map(pipeline.answer_characters, items)))
     rows: list[Row] = []
     bounds = [0]
     for index, item in enumerate(items):
@@ -72,6 +74,16 @@ async def prepare(
                 rows += pipeline.preprocess(item)
         bounds.append(len(rows))
     return Work(pipeline, items, rows, bounds)
+
+
+def _check_answer(size: int) -> None:
+    """A small request must not become a huge answer."""
+    if size > MAX_ANSWER:
+        raise Fault(
+            "too_large",
+            f"the answer would be some {size} characters, the limit is {MAX_ANSWER}: ask for fewer "
+            "spans, texts or candidates at once",
+        )
 
 
 @contextmanager

@@ -26,9 +26,12 @@ GAUGES = ("perceiver_received_total", "perceiver_queued", "perceiver_in_flight")
 class LiveServer:
     """What a test does with a running server."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], url: str, grpc_target: str, log: Path
+    ) -> None:
         self.process = process
         self.url = url
+        self.grpc_target = grpc_target
         self.port = int(url.rpartition(":")[2])
         self._log = log
         self.http = httpx.Client(base_url=url, timeout=60)
@@ -81,7 +84,8 @@ def serving(
     *arguments: str | Path, program: Sequence[str] = ("-m", "server")
 ) -> Iterator[LiveServer]:
     """`perceiver-server serve` with these arguments, until the block ends."""
-    command = [sys.executable, *program, "serve", "--http-port", "0", "--threads", "1"]
+    command = [sys.executable, *program, "serve", "--http-port", "0", "--grpc-port", "0"]
+    command += ["--threads", "1"]
     with (
         tempfile.TemporaryDirectory() as folder,
         Path(folder, "log").open("w") as log,
@@ -96,9 +100,9 @@ def serving(
     ):
         try:
             assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
+            found = re.search(r"(http://\S+) and grpc://(\S+)", process.stdout.readline())
             assert found, Path(log.name).read_text()
-            server = LiveServer(process, found[0], Path(log.name))
+            server = LiveServer(process, found[1], found[2], Path(log.name))
             with server.http:
                 yield server
         finally:

@@ -1,4 +1,4 @@
-"""Imports point one way: {rest, cli} -> engine -> registry, batcher -> children -> perceiver_core.
+"""Imports point one way: {rest, rpc, cli} -> engine -> registry, batcher -> children -> core.
 
 The rules are the two tables below. They are read off the source, so an import inside a function or
 under TYPE_CHECKING counts too; the last test looks at what the front process really loads.
@@ -40,7 +40,11 @@ ONLY: dict[str, tuple[str, ...]] = {
     # one dialect, one folder
     "fastapi": ("server.rest", "server.oip"),
     "starlette": ("server.rest", "server.oip"),
-    "grpc": ("server.rpc", "server.oip", "clients", "benchmarks"),
+    **dict.fromkeys(
+        ("grpc", "google.protobuf", "protos"),
+        ("server.rpc", "server.oip", "clients", "benchmarks"),
+    ),
+    **dict.fromkeys(("grpc_health", "grpc_reflection"), ("server.rpc", "server.oip")),
     "uvicorn": ("server.app", "server.connection"),
     # the heavy and the dangerous stay out of the front process
     "torch": ("perceiver_core", "server.worker", "training", "benchmarks"),
@@ -150,6 +154,9 @@ def test_the_project_keeps_the_rules() -> None:
         ("server/rest/tasks.py", "import server.cli", "points up"),
         ("server/engine.py", "from starlette.requests import Request", "starlette is only for"),
         ("server/engine.py", "import grpc", "grpc is only for"),
+        ("server/work.py", "from protos.perceiver.v1 import perceiver_pb2", "protos is only for"),
+        ("server/rest/tasks.py", "from google.protobuf.message import Message", "is only for"),
+        ("clients/python/a.py", "from grpc_health.v1 import health_pb2", "grpc_health is only"),
         ("server/engine.py", "from .errors import Fault", "a relative import"),
         ("server/batcher.py", "import torch.nn", "torch is only for"),
         ("server/batcher.py", "from server.worker.loop import run", "server.worker is only for"),

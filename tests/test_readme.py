@@ -38,7 +38,7 @@ def console_steps() -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def url():
     """A real server on the embedded models."""
-    command = [sys.executable, "-m", "server", "serve", "--http-port", "0"]
+    command = [sys.executable, "-m", "server", "serve", "--http-port", "0", "--grpc-port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())

@@ -46,6 +46,10 @@ class Pipeline(ABC, Generic[Input, Output]):
     def check(self, item: Input) -> None:
         """Refuse what can be seen to be wrong without work. Raises InvalidInput."""
 
+    def answer_characters(self, item: Input) -> int:
+        """About how long the answer to a checked item is, where an item can ask for much."""
+        return 0
+
     @abstractmethod
     def preprocess(self, item: Input) -> list[Row]:
         """One item as rows without a batch dimension. Raises InvalidInput."""

@@ -102,6 +102,11 @@ class FillMask(Pipeline[FillMaskInput, list[list[Fill]]]):
                     f"{', '.join(map(str, sorted(lengths)))}: they must be equal"
                 )
 
+    def answer_characters(self, item: FillMaskInput) -> int:
+        """Every candidate of every span repeats the whole text."""
+        candidates = len(item.targets or ()) or item.top_k or DEFAULT_TOP_K
+        return len(RUN_OF_MASKS.findall(item.text)) * candidates * (len(item.text) + 100)
+
     def preprocess(self, item: FillMaskInput) -> list[Row]:
         """`input_ids` int64 (M,)."""
         return [{"input_ids": masked_ids(item.text)}]

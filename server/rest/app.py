@@ -23,8 +23,7 @@ RestApp = FastAPI  # for those who pass one on without speaking HTTP
 def create_app(engine: Engine) -> FastAPI:
     """REST v1 over an engine that somebody else starts, drains and closes.
 
-    `app.state.closing = True` says that the process is about to stop: not ready any more, and
-    every response ends its connection.
+    Once the engine is leaving, every response ends its connection.
     """
     app = FastAPI(
         title="perceiver-server",
@@ -34,7 +33,6 @@ def create_app(engine: Engine) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.closing = False
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     for door in DOORS.values():
         app.add_api_route(
@@ -49,7 +47,7 @@ def create_app(engine: Engine) -> FastAPI:
         )
     add_pages(app, engine)
     _answer_errors(app, engine)
-    app.add_middleware(Edge, engine=engine, closing=lambda: bool(app.state.closing))
+    app.add_middleware(Edge, engine=engine)
     return app
 
 

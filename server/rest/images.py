@@ -12,7 +12,7 @@ from server.errors import Fault
 from server.rest.form import form_parts
 from server.rest.parse import IN_THREAD_ABOVE, parse_json
 from server.rest.schemas import ClassificationParameters, ImageClassificationRequest
-from server.signatures import image_format, not_an_image
+from server.signatures import check_image, image_format
 
 _MAX_PARAMETERS = 64 * 1024
 _STEP = 256 * 1024  # a multiple of 4
@@ -39,8 +39,7 @@ async def image_call(headers: Headers, body: bytes) -> ImageCall:
         call = await _from_json(body)
     else:
         call = ImageCall(body, None, None)
-    if not image_format(call.image):
-        raise Fault("unsupported_media_type", not_an_image(call.image))
+    check_image(call.image)
     return call
 
 

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from server.engine import Engine
 from server.errors import Fault
 from server.rest.docs import docs_page
-from server.rest.doors import DOORS, MAX_ANSWER
+from server.rest.doors import DOORS
 from server.rest.errors import error_response
 from server.rest.examples import curl
 from server.rest.openapi import document, error_of
@@ -51,15 +51,13 @@ def add_pages(app: FastAPI, engine: Engine) -> None:
         return _json({"models": engine.models()})
 
     async def limits() -> Response:
-        return _json(
-            {**engine.limits(), "json_elements": MAX_ELEMENTS, "answer_characters": MAX_ANSWER}
-        )
+        return _json({**engine.limits(), "json_elements": MAX_ELEMENTS})
 
     async def livez() -> dict[str, str]:
         return {"status": "live"}
 
     async def readyz() -> Response:
-        if app.state.closing:
+        if engine.leaving:
             return error_response(Fault("draining", "the server is shutting down"))
         if not engine.ready():
             return error_response(Fault("worker_died", "the worker is starting: try again soon"))

@@ -29,8 +29,7 @@ def endpoint(engine: Engine, door: Door) -> Callable[[Request], Awaitable[Respon
     limit = settings.max_body_bytes if door.media else settings.max_text_body_bytes
 
     async def handle(request: Request) -> Response:
-        if engine.ledger.draining:
-            raise Fault("draining", "the server is shutting down: ask another one, or later")
+        engine.check_open()
         check_accept(request)
         timeout_ms = requested_timeout(request, settings.timeout_ms, settings.max_timeout_ms)
         asked = requested_model(request)
@@ -72,13 +71,7 @@ def rendered(door: Door, call: Call, answer: Answer) -> Response:
     """The answer as JSON, with what it cost in its headers."""
     started = time.perf_counter()
     content = msgspec.json.encode(door.render(answer.outputs, call.single))
-    timings = dict(answer.timings)
-    timings["encode"] += (time.perf_counter() - started) * 1000
-    headers = {
-        "X-Model": answer.model,
-        "X-Batch-Size": str(answer.batch_size),
-        "Server-Timing": ", ".join(f"{name};dur={ms:.2f}" for name, ms in timings.items()),
-    }
+    headers = answer.headers(time.perf_counter() - started)
     return Response(content, headers=headers, media_type="application/json")
 
 

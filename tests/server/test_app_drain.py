@@ -329,13 +329,14 @@ def test_what_is_no_http_is_refused_in_json(hasty: LiveServer, data: bytes) -> N
     assert ask(hasty.url, "still there").status_code == 200
 
 
-def test_only_the_loopback_port_is_open(hasty: LiveServer) -> None:
+def test_only_the_loopback_ports_are_open(hasty: LiveServer) -> None:
     process = psutil.Process(hasty.process.pid)
     family = [process, *process.children(recursive=True)]
     listening = {
-        (connection.laddr.ip, connection.laddr.port)
+        (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
         for member in family
         for connection in member.net_connections()
         if connection.status == psutil.CONN_LISTEN
     }
-    assert listening == {("127.0.0.1", hasty.port)}
+    grpc_port = int(hasty.grpc_target.rpartition(":")[2])
+    assert listening == {("127.0.0.1", hasty.port), ("127.0.0.1", grpc_port)}

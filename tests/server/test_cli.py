@@ -73,7 +73,7 @@ def test_predict_says_in_one_sentence_what_is_wrong(model_repository: Path, tmp_
 def test_serve_says_that_its_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run("serve", "--http-port", str(port))
+        done = run("serve", "--http-port", str(port), "--grpc-port", "0")
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -92,7 +92,8 @@ def test_serve_refuses_an_open_address_and_bad_names(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_one_sentence() -> None:
-    for command in (("predict", "fill-mask", "a [MASK]"), ("serve", "--http-port", "0")):
+    anywhere = ("serve", "--http-port", "0", "--grpc-port", "0")
+    for command in (("predict", "fill-mask", "a [MASK]"), anywhere):
         done = run(*command, "--device", "cuda:99")
         assert done.returncode == 2, done.stderr
         assert "Error: device 'cuda:99' is not there" in done.stderr.splitlines()[-1]

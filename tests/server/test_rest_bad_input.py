@@ -189,7 +189,7 @@ def test_more_inputs_than_one_request_may_have(live: LiveServer) -> None:
 
 
 def test_a_small_question_gets_no_huge_answer(live: LiveServer) -> None:
-    texts = ["[MASK] " * 120] * 16
+    texts = ["[MASK] " * 60] * 16
     parameters: dict[str, Any] = {"top_k": 100}
     body = {"inputs": texts, "parameters": parameters}
     assert "the answer would be" in refused(live, MASK, 413, "too_large", json=body)
@@ -530,5 +530,5 @@ def test_every_png_prefix_is_answered(live: LiveServer) -> None:
     image = io.BytesIO()
     Image.effect_noise((64, 64), 90).save(image, "PNG")
     data = image.getvalue()
-    for length in range(1, len(data), len(data) // 32):
+    for length in range(1, len(data) - 16, len(data) // 32):  # without the end, pixels are whole
         assert 400 <= live.post(IMAGE, content=data[:length]).status_code < 500

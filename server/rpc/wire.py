@@ -1,0 +1,70 @@
+"""Protobuf bytes -> a message, or one sentence; what would take long to parse is not parsed.
+
+Two bytes of a message can be an element of a list: 64 MiB of them hold the interpreter for seconds
+and take gigabytes.  So the fields are counted first, and no further than to the limit.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from server.errors import Fault
+
+M = TypeVar("M", bound=Message)
+
+_LONGEST_VARINT = 10
+
+
+def parse(message: bytes, kind: type[M], *, max_bytes: int, max_fields: int) -> M:
+    """The message; Fault too_large or malformed."""
+    if len(message) > max_bytes:
+        raise Fault(
+            "too_large",
+            f"the message has {len(message)} bytes, the limit is {max_bytes}: send a smaller one",
+        )
+    if has_more_fields(message, max_fields):
+        raise Fault(
+            "too_large", f"the message has over {max_fields} fields, the limit: send several"
+        )
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        name = kind.DESCRIPTOR.full_name
+        raise Fault(
+            "malformed", f"the message cannot be parsed: it must be a {name}, its strings UTF-8"
+        ) from None
+
+
+def has_more_fields(message: bytes, limit: int) -> bool:
+    """True where the message has over `limit` fields, those inside of fields not counted.
+
+    What is broken ends the count: the parser will say so.
+    """
+    at = 0
+    for _ in range(limit + 1):
+        if at >= len(message):
+            return False
+        tag, at = _varint(message, at)
+        match tag & 7:
+            case 0:  # a number
+                _, at = _varint(message, at)
+            case 1:  # eight bytes
+                at += 8
+            case 2:  # so many bytes
+                size, at = _varint(message, at)
+                at += size
+            case 5:  # four bytes
+                at += 4
+    return True
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """The number at a place, and the place behind it."""
+    value = 0
+    for n, byte in enumerate(message[at : at + _LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * n
+        if byte < 0x80:
+            return value, at + n + 1
+    return 0, len(message)
