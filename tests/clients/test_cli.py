@@ -1,0 +1,136 @@
+"""`perceiver`, as a person types it: real processes against the real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+from perceiver_client import cli
+
+from tests.live_server import ROOT, LiveServer
+from tests.server.pictures import encoded
+
+Perceiver = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(params=["http", "grpc"])
+def perceiver(request: pytest.FixtureRequest, urls: dict[str, str]) -> Perceiver:
+    """The command, with a server from the environment."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PERCEIVER_SERVER": urls[request.param],
+    }
+
+    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "perceiver_client", *map(str, arguments)],
+            cwd=ROOT,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+def test_text_classification_is_an_aligned_table(perceiver: Perceiver, live: LiveServer) -> None:
+    expected = live.post("text-classification", json={"inputs": ["a\tb", "second"]}).json()
+    done = perceiver("text-classification", "a\tb", "second", "--top-k", 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *rows = done.stdout.splitlines()
+    assert head == "input   label    score"
+    assert rows == [
+        f"{shown:6}  {one['label']}  {one['score']:.4f}"
+        for shown, labels in zip(["a·b", "second"], expected, strict=True)
+        for one in labels[:2]
+    ]
+
+
+def test_lines_of_standard_input_may_be_more_than_one_call_takes(
+    perceiver: Perceiver, live: LiveServer
+) -> None:
+    lines = [f"line {number}" for number in range(140)]
+    expected = [
+        live.post("text-classification", json={"inputs": text}).json()[0]
+        for text in ["first", *lines]
+    ]
+    stdin = "\n\n".join(lines)
+    done = perceiver("text-classification", "first", "-", "--json", stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == expected
+
+
+def test_fill_mask(perceiver: Perceiver, live: LiveServer) -> None:
+    text = "[MASK][MASK] is [MASK]"
+    expected = live.post("fill-mask", json={"inputs": text, "parameters": {"top_k": 3}}).json()
+    done = perceiver("fill-mask", text, "--top-k", 3, "--json")
+    assert json.loads(done.stdout) == [expected]
+    done = perceiver("fill-mask", "i[MASK]", "--target", "s", "--target", "n", "--model", "mask")
+    assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["filled", "n", "s"]
+
+
+def test_image_classification(perceiver: Perceiver, live: LiveServer, tmp_path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded("PNG"))
+    expected = live.post("image-classification", content=path.read_bytes()).json()
+    done = perceiver("image-classification", path, path, "--json", "--top-k", 5)
+    assert json.loads(done.stdout) == [expected, expected]
+    done = perceiver("image-classification", path, "--function-to-apply", "none", "--top-k", 1)
+    assert done.stdout.splitlines()[1].split()[-2] == expected[0]["label"]
+
+
+def test_models(perceiver: Perceiver, live: LiveServer) -> None:
+    assert perceiver("models", "--json").stdout.count('"name"') == len(
+        live.http.get("/v1/models").json()["models"]
+    )
+    rows = [line.split() for line in perceiver("models").stdout.splitlines()]
+    assert rows[0] == ["name", "task", "state", "default"]
+    assert ["mask", "fill-mask", "loaded", "yes"] in rows
+
+
+def test_an_error_is_one_line(perceiver: Perceiver, tmp_path) -> None:
+    for arguments, words in (
+        (("fill-mask", "nothing"), "Error: invalid_input: the text has no [MASK]"),
+        (("models", "--server", "http://127.0.0.1:1"), "Error: unreachable: no answer from http"),
+        (("text-classification", "~slow~", "--timeout", 0.2), "Error: deadline: no answer within"),
+        (("image-classification", tmp_path / "none.png"), f"Error: {tmp_path / 'none.png'}: No "),
+    ):
+        done = perceiver(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(words)
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fill-mask"],
+        ["optical-chaos"],
+        ["models", "--server", "localhost"],
+        ["models", "--timeout", "0"],
+        ["text-classification", "a", "--top-k", "0"],
+        ["text-classification", "-"],
+    ],
+)
+def test_wrong_usage_is_told_apart(arguments: list[str]) -> None:
+    done = CliRunner().invoke(cli.main, arguments)
+    assert done.exit_code == 2
+    assert "Usage: " in done.stderr
+    assert done.stdout == ""
+
+
+def test_every_command_has_help() -> None:
+    for name, command in cli.main.commands.items():
+        done = CliRunner().invoke(cli.main, [name, "-h"])
+        assert done.exit_code == 0
+        assert command.help
+        assert "PERCEIVER_SERVER" in done.stdout

@@ -1,0 +1,84 @@
+"""What the package is: small, typed, and the same messages as the server's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import perceiver_client
+import pytest
+from perceiver_client import AsyncClient, Client, calls, rpc
+from perceiver_client import perceiver_pb2 as pb
+
+from tests.live_server import ROOT
+
+PACKAGE = ROOT / "clients" / "python"
+FOREIGN = "{'torch', 'PIL', 'numpy', 'server', 'perceiver_core', 'protos', 'pydantic'}"
+LISTING = f"import sys, perceiver_client; print(*sorted({FOREIGN} & sys.modules.keys()))"
+
+
+def test_importing_it_loads_nothing_of_the_server() -> None:
+    fresh = subprocess.run(
+        [sys.executable, "-P", "-c", LISTING],
+        cwd="/",
+        env={"PYTHONPATH": str(PACKAGE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert fresh.returncode == 0, fresh.stderr
+    assert fresh.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", ["perceiver_pb2.py", "perceiver_pb2.pyi"])
+def test_the_messages_are_the_servers(name: str) -> None:
+    ours = PACKAGE / "perceiver_client" / name
+    assert ours.read_bytes() == (ROOT / "protos" / "perceiver" / "v1" / name).read_bytes()
+
+
+def test_every_rpc_has_a_call_and_every_call_a_method() -> None:
+    service = pb.DESCRIPTOR.services_by_name["Perceiver"]
+    assert f"/{service.full_name}/" == rpc.SERVICE
+    made = (calls.TextClassification, calls.FillMask, calls.ImageClassification, calls.ListModels)
+    assert {call.rpc: call.reply.DESCRIPTOR.full_name for call in made} == {
+        method.name: method.output_type.full_name for method in service.methods
+    }
+
+
+def test_both_clients_have_the_same_methods_and_all_is_exported() -> None:
+    def public(kind: type) -> set[str]:
+        return {name for name in vars(kind) if not name.startswith("_")}
+
+    assert public(Client) == public(AsyncClient)
+    assert all(hasattr(perceiver_client, name) for name in perceiver_client.__all__)
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    declared = {one.split(">")[0] for one in project["dependencies"]}
+    assert declared == {"grpcio", "httpx", "protobuf", "tenacity"}
+    assert (PACKAGE / "perceiver_client" / "py.typed").exists()
+    assert project["readme"] == Path("README.md").name
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "localhost:8000", "127.0.0.1", "/v1", "ftp://localhost", "http://", "http:///v1"),
+        *("grpc://localhost", "grpc://localhost:8001/v1", "http://localhost:port"),
+        *("http://localhost:99999", "http://user:secret@localhost", "http://localhost/?a=b"),
+        *("http://[::1", "unix:/socket"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_url_of_a_server(kind: type[Client], url: str) -> None:
+    with pytest.raises(ValueError, match=r"http://HOST:PORT .* grpc://HOST:PORT"):
+        kind(url)
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": float("nan")}, {"retries": -1}])
+def test_settings_that_make_no_sense(options) -> None:
+    with pytest.raises(ValueError, match="but must be"):
+        Client("grpc://127.0.0.1:1", **options)
