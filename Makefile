@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 TORCH_FLOOR := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help serve test install check test-full proto scores
+.PHONY: help serve test install check test-full test-deploy proto scores
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo 'make test       the test suite'
 	@echo 'make check      formatting, lint, types, and that make proto has been run'
 	@echo 'make test-full  parity with the reference at the published sizes'
+	@echo 'make test-deploy  the image, built and run: needs docker, podman, or Debian\'s buildah as root'
 	@echo 'make proto      the Python messages of protos/, for the server and the client'
 	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
 	@echo 'make install    the development environment, which all but serve make first'
@@ -37,6 +38,9 @@ test: $(INSTALLED_DEV)
 
 test-full: $(INSTALLED_DEV)
 	@$(BIN)/python -m pytest -m full --timeout 600 $(ARGS)
+
+test-deploy: $(INSTALLED_DEV)
+	@TORCH='$(TORCH)' PIP_ARGS='$(PIP_ARGS)' $(BIN)/python -m pytest -m deploy $(ARGS)
 
 check: $(INSTALLED_DEV)
 	@$(BIN)/ruff format --check .

@@ -64,7 +64,10 @@ class Settings(BaseModel):
         "fast", description="fast kernels, or the published order of operations in float32."
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="CPU threads of the worker; 0 means all cores."
+        0,
+        ge=0,
+        le=1024,
+        description="CPU threads of the worker; 0 means all cores it may use (affinity, quota).",
     )
 
     model_repository: OptionalPath = Field(

@@ -6,6 +6,7 @@ import torch
 
 from perceiver_core.numerics import resolve_dtype
 from server.messages import WorkerOptions, WorkerReady
+from server.worker.cores import usable_cores
 
 
 def settle(options: WorkerOptions) -> WorkerReady:
@@ -13,8 +14,8 @@ def settle(options: WorkerOptions) -> WorkerReady:
 
     auto device: the first CUDA device where there is one.  auto dtype: perceiver_core's choice.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    # torch's own choice, the cores of its affinity, overlooks the quota of a container
+    torch.set_num_threads(options.threads or min(torch.get_num_threads(), usable_cores()))
     torch.set_num_interop_threads(1)  # one forward pass at a time has nothing to run beside itself
     name = options.device
     if name == "auto":
