@@ -30,6 +30,7 @@ from server.registry import ModelStatus, Registry
 from server.waiting import Computed, RowFault
 from server.work import MAX_ANSWER, Work, naming, prepare
 
+WORKER = "server.worker"  # a module, for python -m
 LAST_ANSWERS_S = 1.0  # nothing is computed any more; postprocessing may be under way
 LIMITS = (
     *("max_inputs", "max_body_bytes", "max_text_body_bytes", "max_pixels"),
@@ -66,7 +67,7 @@ class Engine:
         self.settings = settings
         self.catalogue = Catalogue(settings)
         self.ledger = Ledger(settings.max_queue, settings.max_batch)
-        self.worker = Child("server.worker", _worker_options(settings), WorkerReply)
+        self.worker = Child(WORKER, _worker_options(settings), WorkerReply)
         self.registry = Registry(self.catalogue, self.worker, int(settings.memory_budget))
         self.leaving = False
         self.changed = asyncio.Event()  # what `serving` tells may have; cleared by who publishes it
