@@ -27,6 +27,7 @@ PREFIX = struct.Struct("<IQ")
 MAX_HEADER = 4 * 1024 * 1024
 MAX_BODY = 4 * 1024 * 1024 * 1024
 MAX_DIMENSIONS = 8
+SMALL = 64 * 1024  # bytes; what costs less to copy than a system call
 DTYPES = {
     name: np.dtype(name)
     for name in (
@@ -34,6 +35,7 @@ DTYPES = {
         *("float16", "float32", "float64"),
     )
 }
+NAMES = {dtype: name for name, dtype in DTYPES.items()}  # dtype.name takes a microsecond
 
 
 class FrameError(ValueError):
@@ -64,6 +66,13 @@ class Envelope(msgspec.Struct, Generic[Message], array_like=True, frozen=True):
     rows: list[list[ArraySpec]]
 
 
+def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same in C order and this machine's byte order; itself where it is so."""
+    if array.flags.c_contiguous and array.dtype.isnative:
+        return array
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
 def _bytes_of(array: np.ndarray[Any, Any]) -> memoryview:
     """The array's memory as bytes, without a copy; C order is required."""
     return array.reshape(-1).view(np.uint8).data
@@ -79,20 +88,22 @@ class _Codec(Generic[Message]):
 
     def pack(self, message: object, rows: Sequence[Row]) -> list[bytes | memoryview]:
         """The buffers to send, in order; FrameError (and nothing sent) where a row cannot go."""
-        arrays = [
-            np.asarray(array, array.dtype.newbyteorder("="), order="C")
-            for row in rows
-            for array in row.values()
-        ]
+        arrays = [_plain(array) for row in rows for array in row.values()]
         specs = [
-            [ArraySpec(name, array.dtype.name, array.shape) for name, array in row.items()]
+            [
+                ArraySpec(name, NAMES.get(array.dtype) or array.dtype.name, array.shape)
+                for name, array in row.items()
+            ]
             for row in rows
         ]
         body = sum(spec.check() for row in specs for spec in row)
         header = self._encoder.encode(Envelope(message, specs))
         if len(header) > MAX_HEADER or body > MAX_BODY:
             raise FrameError(f"a frame of {len(header)} + {body} bytes is over the limit")
-        return [PREFIX.pack(len(header), body) + header, *map(_bytes_of, arrays)]
+        head = PREFIX.pack(len(header), body) + header
+        if body <= SMALL:
+            return [b"".join((head, *(array.data for array in arrays)))]
+        return [head, *map(_bytes_of, arrays)]
 
     def header_length(self, prefix: bytes) -> tuple[int, int]:
         """(header, body) lengths in bytes, both within the limits."""
@@ -118,12 +129,41 @@ class _Codec(Generic[Message]):
         return envelope.message, rows
 
 
+class _Inbox:
+    """What has arrived and was not asked for yet: a small frame comes whole, in one read."""
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(bytearray(SMALL))
+        self._start = self._end = 0
+
+    def take(self, into: memoryview) -> int:
+        """Fills the front of `into`; how many bytes."""
+        count = min(len(into), self._end - self._start)
+        into[:count] = self._buffer[self._start : self._start + count]
+        self._start += count
+        return count
+
+    def target(self, wanted: memoryview) -> memoryview:
+        """Where to read to, once all has been taken: long arrays straight to their place."""
+        return wanted if len(wanted) > SMALL else self._buffer
+
+    def arrived(self, count: int, target: memoryview) -> int:
+        """Notes what was read; how many bytes are in their place already.  0 is an EOFError."""
+        if count == 0:
+            raise EOFError
+        if target is not self._buffer:
+            return count
+        self._start, self._end = 0, count
+        return 0
+
+
 class Channel(_Codec[Message]):
     """The blocking end, for a child: one thing at a time."""
 
     def __init__(self, sock: socket.socket, receives: Any, max_body: int = MAX_BODY) -> None:
         super().__init__(receives, max_body)
         self._sock = sock
+        self._inbox = _Inbox()
 
     def send(self, message: object, rows: Sequence[Row] = ()) -> None:
         """Sends one frame; OSError where the other side has gone."""
@@ -140,12 +180,12 @@ class Channel(_Codec[Message]):
         return message, rows
 
     def _read(self, into: Any) -> Any:
-        view, done = memoryview(into), 0
+        view = memoryview(into)
+        done = self._inbox.take(view)
         while done < len(view):
-            count = self._sock.recv_into(view[done:])
-            if count == 0:
-                raise EOFError
-            done += count
+            target = self._inbox.target(view[done:])
+            done += self._inbox.arrived(self._sock.recv_into(target), target)
+            done += self._inbox.take(view[done:])
         return into
 
 
@@ -156,6 +196,7 @@ class AsyncChannel(_Codec[Message]):
         super().__init__(receives, max_body)
         sock.setblocking(False)
         self._sock = sock
+        self._inbox = _Inbox()
 
     async def send(self, buffers: list[bytes | memoryview]) -> None:
         """Sends what `pack` made; OSError where the other side has gone."""
@@ -173,12 +214,12 @@ class AsyncChannel(_Codec[Message]):
         return message, rows
 
     async def _read(self, into: Any) -> Any:
-        loop, view, done = asyncio.get_running_loop(), memoryview(into), 0
+        loop, view = asyncio.get_running_loop(), memoryview(into)
+        done = self._inbox.take(view)
         while done < len(view):
-            count = await loop.sock_recv_into(self._sock, view[done:])
-            if count == 0:
-                raise EOFError
-            done += count
+            target = self._inbox.target(view[done:])
+            done += self._inbox.arrived(await loop.sock_recv_into(self._sock, target), target)
+            done += self._inbox.take(view[done:])
         return into
 
     def close(self) -> None:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import httpx
 
 from benchmarks.overhead.contenders import HERE, LITSERVE, ROOT, Contender
 from benchmarks.overhead.contenders import fastapi, litserve, ours, wrk
 
 BODY = '{"inputs": "hello"}'
+JSON = {"Content-Type": "application/json"}
 CONCURRENCIES = (1, 16)
 YARDSTICK = "LitServe"
 
@@ -53,7 +55,9 @@ def main(rounds: int, seconds: int, environment: Path, only: Sequence[str]) -> N
         contenders = [one for context in started for one in running.enter_context(context)]
         chosen = [one for one in contenders if one.name.startswith(tuple(only) or "")]
         for one in chosen:
-            measure(one, 1, 1)  # loads the model, fills caches
+            if one.url.startswith("http:"):
+                httpx.post(one.url, content=BODY, headers=JSON, timeout=60).raise_for_status()  # loads the model
+            measure(one, 1, 1)
         for _ in range(rounds):
             for concurrency in CONCURRENCIES:
                 for one in chosen:
