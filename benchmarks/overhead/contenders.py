@@ -54,7 +54,7 @@ def litserve(environment: Path) -> Iterator[list[Contender]]:
 @contextmanager
 def ours() -> Iterator[list[Contender]]:
     """The real server, on both doors."""
-    flags = ("--http-port", "0", "--threads", "1")
+    flags = ("--http-port", "0", "--grpc-port", "0", "--threads", "1")
     command = (sys.executable, "-m", "benchmarks.overhead.null_server", "serve", *flags)
     with _started(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

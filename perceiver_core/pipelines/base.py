@@ -62,6 +62,10 @@ class Pipeline(ABC, Generic[Input, Output]):
     def postprocess(self, item: Input, rows: list[Row]) -> Output:
         """An item's own output rows as its answer."""
 
+    def quick(self, item: Input) -> bool:
+        """Whether `postprocess` takes microseconds: less than handing it to a thread would."""
+        return False
+
     def __call__(self, model: Any, item: Input) -> Output:
         """All of it for one item, in this process."""
         self.check(item)

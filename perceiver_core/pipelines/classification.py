@@ -14,6 +14,9 @@ from perceiver_core.pipelines.base import check_top_k, softmax
 DEFAULT_TOP_K = 5
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
+QUICK_TOP_K = 10
+QUICK_LABELS = 1000  # 40 µs
+
 
 @dataclass(frozen=True)
 class Label:
@@ -30,6 +33,11 @@ def check_options(top_k: int | None, function_to_apply: str, num_labels: int) ->
         raise InvalidInput(
             f"function_to_apply is {function_to_apply!r}: use one of {', '.join(FUNCTIONS)}"
         )
+
+
+def is_quick(top_k: int | None, num_labels: int) -> bool:
+    """Whether `best_labels` takes microseconds."""
+    return (top_k or DEFAULT_TOP_K) <= QUICK_TOP_K and num_labels <= QUICK_LABELS
 
 
 def best_labels(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceiver_core.pipelines.base import Pipeline, Row
-from perceiver_core.pipelines.classification import Label, best_labels, check_options
+from perceiver_core.pipelines.classification import Label, best_labels, check_options, is_quick
 
 if TYPE_CHECKING:
     from perceiver_core.image_processor import PerceiverImageProcessor
@@ -46,7 +46,7 @@ class ImageClassification(Pipeline[ImageClassificationInput, list[Label]]):
     media = True
     decode: Callable[[bytes], NDArray[np.uint8]] = staticmethod(decode_trusted)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """From `id2label`."""
         return self.config.labels
@@ -73,6 +73,10 @@ class ImageClassification(Pipeline[ImageClassificationInput, list[Label]]):
 
         latents = encode_rows(model, [row["pixel_values"] for row in rows])
         return [{"logits": logits} for logits in classify(model, latents)]
+
+    def quick(self, item: ImageClassificationInput) -> bool:
+        """A short list of few labels."""
+        return is_quick(item.top_k, len(self.labels))
 
     def postprocess(self, item: ImageClassificationInput, rows: list[Row]) -> list[Label]:
         """The k best labels."""

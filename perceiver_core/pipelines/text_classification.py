@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from perceiver_core.config import PerceiverConfig
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.base import Pipeline, Row
-from perceiver_core.pipelines.classification import Label, best_labels, check_options
+from perceiver_core.pipelines.classification import Label, best_labels, check_options, is_quick
 from perceiver_core.pipelines.text import check_length, check_vocabulary, text_ids
 from perceiver_core.vocabulary import utf8
 
@@ -34,7 +35,7 @@ class TextClassification(Pipeline[TextClassificationInput, list[Label]]):
         check_vocabulary(config)
         super().__init__(config, folder)
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """From `id2label`."""
         return self.config.labels
@@ -56,6 +57,10 @@ class TextClassification(Pipeline[TextClassificationInput, list[Label]]):
 
         latents = encode_rows(model, [row["input_ids"] for row in rows])
         return [{"logits": logits} for logits in classify(model, latents)]
+
+    def quick(self, item: TextClassificationInput) -> bool:
+        """A short list of few labels."""
+        return is_quick(item.top_k, len(self.labels))
 
     def postprocess(self, item: TextClassificationInput, rows: list[Row]) -> list[Label]:
         """The k best labels."""

@@ -34,10 +34,11 @@ def create_app(engine: Engine) -> FastAPI:
         redirect_slashes=False,
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    tasks = {door.path: endpoint(engine, door) for door in DOORS.values()}
     for door in DOORS.values():
         app.add_api_route(
             door.path,
-            endpoint(engine, door),
+            tasks[door.path],
             methods=["POST"],
             name=door.task,
             summary=door.summary,
@@ -47,7 +48,7 @@ def create_app(engine: Engine) -> FastAPI:
         )
     add_pages(app, engine)
     _answer_errors(app, engine)
-    app.add_middleware(Edge, engine=engine)
+    app.middleware_stack = Edge(app.build_middleware_stack(), engine, tasks)
     return app
 
 

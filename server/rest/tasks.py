@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from server.engine import Answer, Engine
 from server.errors import Fault
 from server.rest.body import client_gone, client_left, deadline_passed, read_body
 from server.rest.doors import Call, Door
+from server.rest.edge import Handler
 from server.rest.errors import PROTOCOL
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ ANSWER_TYPES = ("application/json", "application/*", "*/*")
 NO_QUALITY = re.compile(r"q=0(\.0{0,3})?")
 
 
-def endpoint(engine: Engine, door: Door) -> Callable[[Request], Awaitable[Response]]:
+def endpoint(engine: Engine, door: Door) -> Handler:
     """The handler of one task."""
     settings = engine.settings
     limit = settings.max_body_bytes if door.media else settings.max_text_body_bytes
@@ -51,20 +52,25 @@ def endpoint(engine: Engine, door: Door) -> Callable[[Request], Awaitable[Respon
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled as soon as the client closes the connection."""
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(client_left(request.receive))
+    scope = asyncio.timeout(None)  # one that ends when the client leaves
+
+    async def watch() -> None:
+        await client_left(request.receive)
+        scope.reschedule(0)  # long ago: now
+
     try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            gone = client_gone()
-            gone.counted = True  # by the engine, as cancelled
-            raise gone
-        return working.result()
-    finally:
-        watching.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait((working,))
+        async with scope:
+            watching = asyncio.create_task(watch())
+            try:
+                return await work
+            finally:
+                watching.cancel()
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        gone = client_gone()
+        gone.counted = True  # by the engine, as cancelled
+        raise gone from None
 
 
 def rendered(door: Door, call: Call, answer: Answer) -> Response:

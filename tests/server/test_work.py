@@ -17,6 +17,9 @@ class Slow:
     def __init__(self) -> None:
         self.made = 0
 
+    def quick(self, item: float) -> bool:
+        return item < 0
+
     def postprocess(self, item: float, rows: list[Any]) -> tuple[float, int]:
         time.sleep(item)
         self.made += 1
