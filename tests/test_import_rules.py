@@ -35,17 +35,17 @@ ONLY: dict[str, tuple[str, ...]] = {
     "training": ("training",),
     "tests": (),
     # a child's code runs in the child: the front starts it by name
-    "server.worker": ("server.worker",),
+    "server.worker": ("server.worker", "benchmarks"),
     "server.media_child": ("server.media_child",),
     # one dialect, one folder
-    "fastapi": ("server.rest", "server.oip"),
+    "fastapi": ("server.rest", "server.oip", "benchmarks"),
     "starlette": ("server.rest", "server.oip"),
     **dict.fromkeys(
         ("grpc", "google.protobuf"), ("server.rpc", "server.oip", "clients", "benchmarks")
     ),
     "protos": ("server.rpc", "server.oip", "benchmarks"),  # a client has a copy of its own
     **dict.fromkeys(("grpc_health", "grpc_reflection"), ("server.rpc", "server.oip")),
-    "uvicorn": ("server.app", "server.connection"),
+    "uvicorn": ("server.app", "server.connection", "benchmarks"),
     # the heavy and the dangerous stay out of the front process
     "torch": ("perceiver_core", "server.worker", "training", "benchmarks"),
     "PIL": (

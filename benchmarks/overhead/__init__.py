@@ -1,4 +1,4 @@
 """What a server costs when its model does nothing: ours, plain FastAPI, LitServe.
 
-    python -m benchmarks.overhead
+python -m benchmarks.overhead
 """

@@ -17,8 +17,16 @@ from pathlib import Path
 import click
 import httpx
 
-from benchmarks.overhead.contenders import HERE, LITSERVE, ROOT, Contender
-from benchmarks.overhead.contenders import fastapi, litserve, ours, wrk
+from benchmarks.overhead.contenders import (
+    HERE,
+    LITSERVE,
+    ROOT,
+    Contender,
+    fastapi,
+    litserve,
+    ours,
+    wrk,
+)
 
 BODY = '{"inputs": "hello"}'
 JSON = {"Content-Type": "application/json"}
@@ -56,7 +64,9 @@ def main(rounds: int, seconds: int, environment: Path, only: Sequence[str]) -> N
         chosen = [one for one in contenders if one.name.startswith(tuple(only) or "")]
         for one in chosen:
             if one.url.startswith("http:"):
-                httpx.post(one.url, content=BODY, headers=JSON, timeout=60).raise_for_status()  # loads the model
+                httpx.post(
+                    one.url, content=BODY, headers=JSON, timeout=60
+                ).raise_for_status()  # loads the model
             measure(one, 1, 1)
         for _ in range(rounds):
             for concurrency in CONCURRENCIES:
@@ -114,13 +124,16 @@ def table(seen: dict[tuple[str, int], list[Round]]) -> str:
 
 
 def median(found: Sequence[Round], key: str) -> float:
-    return statistics.median(getattr(one, key) for one in found)
+    """Of one figure, over the rounds."""
+    return statistics.median([float(getattr(one, key)) for one in found])
 
 
 def facts(rounds: int, seconds: int) -> str:
     """What the figures were taken on."""
     info = Path("/proc/cpuinfo").read_text()
-    models = {line.partition(": ")[2] for line in info.splitlines() if line.startswith("model name")}
+    models = {
+        line.partition(": ")[2] for line in info.splitlines() if line.startswith("model name")
+    }
     return (
         f"{', '.join(models)}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
         f"{LITSERVE}; wrk for HTTP, an asyncio client for gRPC (its own cost is in its figures); "

@@ -11,7 +11,7 @@ from typing import Any
 import litserve
 
 
-class Nothing(litserve.LitAPI):
+class Nothing(litserve.LitAPI):  # type: ignore[misc]  # it is Any: LitServe is not here
     def setup(self, device: str) -> None:
         pass
 

@@ -11,11 +11,15 @@ from perceiver_core.pipelines.text_classification import TextClassification
 from server.worker.__main__ import main
 
 
-def nothing(pipeline: TextClassification, model: Any, rows: list[Row]) -> list[Row]:
-    """Constant `logits` float32 (num_labels,) for every row."""
-    return [{"logits": np.zeros(len(pipeline.labels), np.float32)} for _ in rows]
+class Nothing(TextClassification):
+    """All of the pipeline but its model."""
+
+    def forward(self, model: Any, rows: list[Row]) -> list[Row]:
+        """`logits` float32 (num_labels,), all 0."""
+        return [{"logits": np.zeros(len(self.labels), np.float32)} for _ in rows]
 
 
 if __name__ == "__main__":
-    TextClassification.forward = nothing  # type: ignore[method-assign]  # the point of this file
+    # The point of this file, which mypy would not have:
+    TextClassification.forward = Nothing.forward  # type: ignore[method-assign, assignment]
     main()

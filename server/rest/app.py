@@ -17,10 +17,10 @@ from server.rest.pages import add_pages
 from server.rest.tasks import endpoint
 
 VERSION = "1"
-RestApp = FastAPI  # for those who pass one on without speaking HTTP
+RestApp = Edge  # for those who pass one on without speaking HTTP
 
 
-def create_app(engine: Engine) -> FastAPI:
+def create_app(engine: Engine) -> RestApp:
     """REST v1 over an engine that somebody else starts, drains and closes.
 
     Once the engine is leaving, every response ends its connection.
@@ -48,8 +48,7 @@ def create_app(engine: Engine) -> FastAPI:
         )
     add_pages(app, engine)
     _answer_errors(app, engine)
-    app.middleware_stack = Edge(app.build_middleware_stack(), engine, tasks)
-    return app
+    return Edge(app, engine, tasks)
 
 
 def _answer_errors(app: FastAPI, engine: Engine) -> None:

@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from server.frames import DTYPES, PREFIX, ArraySpec, AsyncChannel, Channel, FrameError, Row
+from server.frames import (
+    DTYPES,
+    PREFIX,
+    SMALL,
+    ArraySpec,
+    AsyncChannel,
+    Channel,
+    FrameError,
+    Row,
+)
 
 
 class Note(msgspec.Struct, tag="note"):
@@ -82,6 +91,47 @@ async def test_the_two_ends_understand_each_other(pair: Pair) -> None:
     await child
     assert message == Note("HELLO")
     assert same(big[::-1], rows)
+
+
+def test_a_small_frame_is_one_write_and_a_big_array_is_not_copied() -> None:
+    one, two = socket.socketpair()
+    with one, two:
+        channel = Channel[Note](one, Note)
+        small: list[Row] = [{"x": np.arange(7), "y": np.zeros(3, np.float32)}] * 8
+        assert len(channel.pack(Note(""), small)) == 1
+        big = np.zeros(SMALL + 1, np.uint8)
+        (_, written) = channel.pack(Note(""), [{"x": big}])
+        assert np.shares_memory(big, np.frombuffer(written, np.uint8))
+
+
+SIZES = (0, 3, SMALL - 1, SMALL, SMALL + 1, 3 * SMALL + 7)
+
+
+@pytest.mark.parametrize("piece", [1000, SMALL, 10 * SMALL])
+async def test_frames_arrive_whole_however_they_are_cut(pair: Pair, piece: int) -> None:
+    bytes_of = [np.arange(size).astype(np.uint8) for size in SIZES]
+    frames: list[list[Row]] = [[{"x": array} for array in bytes_of], [], [{"y": np.ones(2)}]]
+    channel = Channel[Note](pair[0], Note)
+    wire = b"".join(b"".join(channel.pack(Note("hello"), rows)) for rows in frames)
+
+    def send(sock: socket.socket) -> None:
+        for start in range(0, len(wire), piece):
+            sock.sendall(wire[start : start + piece])
+
+    sending = asyncio.create_task(asyncio.to_thread(send, pair[0]))
+    ours = AsyncChannel[Note](pair[1], Note)
+    for rows in frames:
+        message, received = await ours.receive()
+        assert message == Note("hello")
+        assert same(rows, received)
+    await sending
+    one, two = socket.socketpair()
+    with one, two:
+        sending = asyncio.create_task(asyncio.to_thread(send, one))
+        theirs = Channel[Note](two, Note)
+        for rows in frames:
+            assert same(rows, (await asyncio.to_thread(theirs.receive))[1])
+        await sending
 
 
 def test_an_array_without_c_order_arrives_in_it(pair: Pair) -> None:

@@ -1,6 +1,7 @@
 """Results in turns: nobody waits behind a request of many slow items, nobody works for the gone."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +17,15 @@ class Slow:
 
     def __init__(self) -> None:
         self.made = 0
+        self.threads: set[int] = set()
 
     def quick(self, item: float) -> bool:
-        return item < 0
+        return item == 0
 
     def postprocess(self, item: float, rows: list[Any]) -> tuple[float, int]:
         time.sleep(item)
         self.made += 1
+        self.threads.add(threading.get_ident())
         return item, rows[0]["row"]
 
 
@@ -68,3 +71,13 @@ async def test_nothing_more_is_made_for_who_has_gone(threads: ThreadPoolExecutor
     made = one.pipeline.made  # type: ignore[attr-defined]
     await asyncio.sleep(0.3)
     assert one.pipeline.made <= made + 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("items", "here"), [([0.0], True), ([0.001], False), ([0.0, 0.0], False)])
+async def test_only_a_single_quick_result_is_made_on_the_loop(
+    items: list[float], here: bool, threads: ThreadPoolExecutor
+) -> None:
+    one = work(*items)
+    await one.outputs(rows_of(items), threads)
+    made_in = one.pipeline.threads  # type: ignore[attr-defined]
+    assert (made_in == {threading.get_ident()}) is here
