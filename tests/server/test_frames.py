@@ -104,6 +104,19 @@ def test_a_small_frame_is_one_write_and_a_big_array_is_not_copied() -> None:
         assert np.shares_memory(big, np.frombuffer(written, np.uint8))
 
 
+def test_small_frames_that_have_arrived_take_one_read(pair: Pair) -> None:
+    sender, receiver = Channel[Note](pair[0], Note), Channel[Note](pair[1], Note)
+    rows: list[Row] = [{"x": np.arange(7)}, {"x": np.arange(9)}]
+    for text in "ab":
+        sender.send(Note(text), rows)
+    for text in "ab":
+        message, received = receiver.receive()
+        assert message == Note(text)
+        assert same(rows, received)
+        with pytest.raises(BlockingIOError):  # nothing is left in the socket, also not of "b"
+            pair[1].recv(1, socket.MSG_DONTWAIT)
+
+
 SIZES = (0, 3, SMALL - 1, SMALL, SMALL + 1, 3 * SMALL + 7)
 
 
