@@ -20,6 +20,12 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "selu": nn.SELU(),
 }
 
+# Between these numbers of scores of a request (heads x queries x keys), on a CPU, plain matrix
+# products take half the time of the fused kernel, which multiplies bfloat16 as slowly as float32
+# and wants values as wide as keys (benchmarks/README.md). Below, calls cost more than products;
+# above, scores cost too much memory.
+FEW_SCORES, MANY_SCORES = 2**16, 2**27
+
 
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """A (B, M) mask of 1 = attend, 0 = ignore as (B, 1, 1, M) to be added to the scores.
@@ -34,8 +40,8 @@ def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
 class MultiHeadAttention(nn.Module):
     """Normalise, project, attend: (B, N, q_dim) x (B, M, kv_dim) -> (B, N, v_channels).
 
-    `fused` selects scaled_dot_product_attention; without it the scores are formed as the published
-    port forms them.
+    `fast` selects the quickest kernels; without it the scores are formed as the published port
+    forms them.
     """
 
     def __init__(
@@ -56,7 +62,7 @@ class MultiHeadAttention(nn.Module):
         self.num_heads = num_heads
         self.qk_per_head = qk // num_heads
         self.v_per_head = v // num_heads
-        self.fused = False
+        self.fast = False
         self.layernorm1 = nn.LayerNorm(q_dim)
         self.layernorm2 = nn.LayerNorm(kv_dim) if kv_dim is not None else None
         source = q_dim if kv_dim is None else kv_dim
@@ -83,8 +89,8 @@ class MultiHeadAttention(nn.Module):
             source = self.layernorm2(inputs)
         q, k = self._heads(self.query(x)), self._heads(self.key(source))
         v = self._heads(self.value(source))
-        if self.fused and head_mask is None and not need_weights:
-            context, weights = self._fused(q, k, v, mask), None
+        if self.fast and head_mask is None and not need_weights:
+            context, weights = self._fast(q, k, v, mask), None
         else:
             context, weights = self._explicit(q, k, v, mask, head_mask)
         return context.transpose(1, 2).flatten(2), weights if need_weights else None
@@ -105,10 +111,27 @@ class MultiHeadAttention(nn.Module):
             weights = weights * head_mask[:, None, None]
         return weights @ v, weights
 
+    def _fast(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        q = q.expand(k.shape[0], -1, -1, -1)
+        scores = self.num_heads * q.shape[2] * k.shape[2]
+        if q.device.type == "cpu" and FEW_SCORES <= scores <= MANY_SCORES:
+            return self._by_row(q, k, v, mask)
+        return self._fused(q, k, v, mask)
+
+    def _by_row(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Request by request: its scores stay in the cache, and its bits are its own."""
+        q = q * (1.0 / math.sqrt(self.qk_per_head))
+        rows = []
+        for i in range(len(q)):
+            scores = q[i] @ k[i].transpose(-1, -2)
+            if mask is not None:
+                scores += mask[i]
+            rows.append(self.dropout(scores.softmax(dim=-1)) @ v[i])
+        return torch.stack(rows)
+
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The fused kernels want one width for q, k and v: the narrower are padded with zeros,
         which leaves every product as it is."""
-        q = q.expand(k.shape[0], -1, -1, -1)
         width = max(self.qk_per_head, self.v_per_head)
         q, k, v = (
             F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v)
