@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 TORCH_FLOOR := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 
-.PHONY: help serve test install check test-full test-deploy proto scores
+.PHONY: help serve test install check test-full test-deploy proto scores bench
 .DELETE_ON_ERROR:
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo 'make test-deploy  the image, built and run: needs docker, podman, or Debian\'s buildah as root'
 	@echo 'make proto      the Python messages of protos/, for the server and the client'
 	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
+	@echo 'make bench      the benchmarks, side by side with what else there is; ARGS=models for one of them'
 	@echo 'make install    the development environment, which all but serve make first'
 
 serve: $(INSTALLED)
@@ -55,6 +56,9 @@ scores: $(INSTALLED_DEV)
 	@for name in language-id fashion fill-mask; do \
 	[ -f training/data/$$name.npz ] || $(BIN)/python -m training.prepare $$name || exit 1; \
 	$(BIN)/python -m training.train tiny-$$name || exit 1; done
+
+bench: $(INSTALLED_DEV)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 install: $(INSTALLED_DEV)
 	@echo 'everything is in $(VENV)'

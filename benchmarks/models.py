@@ -8,25 +8,27 @@ them; a contender's time is the best of its turns.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.patched import patched
-from benchmarks.report import Table
+from benchmarks.report import Row, json_option, report
 from perceiver_core import tasks
 from perceiver_core.numerics import resolve_dtype
 from tests.core import peers
 from tests.core.published import CONV, FOURIER, LANGUAGE
 
-TURNS = 4
 POSITIONS = 2048
 Contender = Callable[[Tensor], Tensor]
 
@@ -53,34 +55,44 @@ CASES = (
     Case("vision-conv", "PerceiverForImageClassificationConvProcessing", CONV),
     Case("vision-fourier", "PerceiverForImageClassificationFourier", FOURIER),
 )
-NAMES = ("transformers", "SDPA + bfloat16", "ours, reference", "ours, fast")
+FORMATS = {
+    "seconds": "",
+    "transformers": ".3f",
+    "SDPA + bfloat16": ".3f",
+    "ours, reference": ".3f",
+    "ours, fast": ".3f",
+    "fast / transformers": ".2f",
+    "fast / SDPA + bfloat16": ".2f",
+    "drift of SDPA + bfloat16": ".1e",
+    "drift of reference": ".1e",
+    "drift of fast": ".1e",
+}
 
 
-def run(turns: int = TURNS, only: str = "") -> Table:
-    """Measure every case whose name holds `only`."""
-    table = Table(
-        "Models at the published sizes, batch 1: seconds, best of "
-        f"{turns} turns (how many times as fast as transformers)",
-        ("", *NAMES, "fast / patch", "drift of fast", "drift of patch"),
+@click.command()
+@click.option("--turns", default=3, show_default=True, help="Calls of each contender.")
+@click.option("--only", default="", help="Cases whose name holds this.")
+@json_option
+def main(turns: int, only: str, file: Path | None) -> None:
+    """Our models beside transformers', at the published sizes."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    rows = [_measure(case, turns) for case in CASES if only in case.name]
+    title = (
+        f"Models at the published sizes, batch 1: seconds, best of {turns}; "
+        "how many times as fast; drift = max|a - b| / max|b| of the logits from transformers'"
     )
-    for case in CASES:
-        if only in case.name:
-            table.add(*_row(case, turns))
-    return table
+    report(title, FORMATS, rows, file)
 
 
-def _row(case: Case, turns: int) -> Iterator[str | float]:
+def _measure(case: Case, turns: int) -> Row:
     inputs = case.inputs()
     with torch.inference_mode():
         contenders = _contenders(case)
         outputs = [contender(inputs) for contender in contenders]  # which also warms up
-        seconds = _best([partial(contender, inputs) for contender in contenders], turns)
-    yield case.name
-    for s in seconds:
-        yield f"{s:.3f} ({seconds[0] / s:.2f}x)"
-    yield f"{seconds[3] / seconds[1]:.2f}"
-    yield f"{peers.deviation(outputs[3], outputs[0]):.1e}"
-    yield f"{peers.deviation(outputs[1], outputs[0]):.1e}"
+        best = _best([partial(contender, inputs) for contender in contenders], turns)
+    speed = [best[0] / best[3], best[1] / best[3]]
+    drift = [peers.deviation(output, outputs[0]) for output in outputs[1:]]
+    return dict(zip(FORMATS, [case.name, *best, *speed, *drift], strict=True))
 
 
 def _best(calls: list[Callable[[], Any]], turns: int) -> list[float]:
@@ -95,7 +107,7 @@ def _best(calls: list[Callable[[], Any]], turns: int) -> list[float]:
 
 
 def _contenders(case: Case) -> list[Contender]:
-    """In the order of NAMES, with the same tensors."""
+    """In the order of the table, with the same tensors."""
     reference, theirs = peers.pair(case.kind, case.sizes)
     with tempfile.TemporaryDirectory() as folder:
         reference.save_pretrained(folder)
@@ -112,18 +124,24 @@ def _contenders(case: Case) -> list[Contender]:
 
 def _image(model: Any, pixels: Tensor) -> Tensor:
     """(1, 1000)."""
-    return model(inputs=pixels.to(model.dtype)).logits.float()
+    logits: Tensor = model(inputs=pixels.to(model.dtype)).logits
+    return logits.float()
 
 
 def _padded_text(model: Any, ids: Tensor) -> Tensor:
     """As transformers' documentation pads: logits of all positions, those of the text kept."""
     padding = POSITIONS - ids.shape[1]
     mask = F.pad(torch.ones_like(ids), (0, padding))
-    logits = model(inputs=F.pad(ids, (0, padding)), attention_mask=mask).logits
+    logits: Tensor = model(inputs=F.pad(ids, (0, padding)), attention_mask=mask).logits
     return logits[:, : ids.shape[1]].float()
 
 
 def _text(model: Any, ids: Tensor) -> Tensor:
     """Logits of the text's own positions."""
     latents = model.perceiver.encode(ids)
-    return model.decode_at(latents, torch.arange(ids.shape[1])[None])
+    logits: Tensor = model.decode_at(latents, torch.arange(ids.shape[1])[None])
+    return logits
+
+
+if __name__ == "__main__":
+    main()
