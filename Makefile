@@ -3,7 +3,8 @@
 #   PYTHON    the interpreter that .venv is made from (3.11 or newer)
 #   TORCH     the torch to install when .venv has none that will do, e.g. TORCH=torch==2.12.1
 #   PIP_ARGS  where and how pip gets it, e.g. PIP_ARGS="--index-url <a CPU index>"
-#   ARGS      more arguments for the server or for pytest, e.g. ARGS="--http-port 9000", ARGS="-k batcher"
+#   ARGS      more arguments for the server, pytest or the benchmarks, e.g. ARGS="--http-port 9000",
+#             ARGS="-k batcher", ARGS=models
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -25,10 +26,10 @@ help:
 	@echo 'make test       the test suite'
 	@echo 'make check      formatting, lint, types, and that make proto has been run'
 	@echo 'make test-full  parity with the reference at the published sizes'
-	@echo 'make test-deploy  the image, built and run: needs docker, podman, or Debian\'s buildah as root'
+	@echo 'make test-deploy  the image, built and run: needs docker, podman, or as root the buildah of Debian'
 	@echo 'make proto      the Python messages of protos/, for the server and the client'
 	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
-	@echo 'make bench      the benchmarks, side by side with what else there is; ARGS=models for one of them'
+	@echo 'make bench      the benchmarks (ARGS=models: one of them)'
 	@echo 'make install    the development environment, which all but serve make first'
 
 serve: $(INSTALLED)

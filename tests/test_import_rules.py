@@ -33,7 +33,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "server": ("server", "benchmarks"),
     "perceiver_core": ("perceiver_core", "server", "training", "benchmarks"),
     "training": ("training",),
-    "tests": (),
+    "tests": ("benchmarks",),  # its random models and its running servers; neither is installed
     # a child's code runs in the child: the front starts it by name
     "server.worker": ("server.worker", "benchmarks"),
     "server.media_child": ("server.media_child",),
