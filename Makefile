@@ -25,7 +25,7 @@ help:
 	@echo 'make serve      start the server on the embedded models (installs what it needs into .venv)'
 	@echo 'make test       the test suite'
 	@echo 'make check      formatting, lint, types, and that make proto has been run'
-	@echo 'make test-full  parity with the reference at the published sizes'
+	@echo 'make test-full  parity at the published sizes; the benchmarks at their shortest'
 	@echo 'make test-deploy  the image, built and run: needs docker, podman, or as root the buildah of Debian'
 	@echo 'make proto      the Python messages of protos/, for the server and the client'
 	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
