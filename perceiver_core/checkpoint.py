@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from perceiver_core.config import PerceiverConfig
 from perceiver_core.errors import CheckpointError
@@ -21,6 +22,18 @@ log = logging.getLogger(__name__)
 
 # Counted by BatchNorm in training, absent from some checkpoints, read by nothing here.
 OPTIONAL_SUFFIX = ".num_batches_tracked"
+DRAWS = ("normal_", "uniform_", "kaiming_uniform_")  # of tensors and of torch.nn.init
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no random weights: they come from a file, and to draw on the meta device torch would
+    first import its compiler, which takes as much CPU time as importing torch."""
+
+    def __torch_function__(self, function: Any, _: Any, args: Any = (), given: Any = None) -> Any:
+        given = given or {}
+        if getattr(function, "__name__", "") in DRAWS:
+            return given["tensor"] if "tensor" in given else args[0]
+        return (torch.empty if function is torch.randn else function)(*args, **given)
 
 
 class PreTrainedModel(nn.Module):
@@ -74,7 +87,7 @@ class PreTrainedModel(nn.Module):
         folder = model_folder(name)
         config = PerceiverConfig.from_pretrained(folder)
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _Undrawn():
                 model = cls(config)
         except ValueError as error:
             raise CheckpointError(f"config.json describes no model: {error}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -161,3 +163,21 @@ def test_dtypes():
         resolve_dtype("bfloat16", "reference", CPU)
     with pytest.raises(ValueError, match="'float16'"):
         resolve_dtype("float16", "fast", CPU)
+
+
+LOAD = """
+import sys
+from perceiver_core import tasks
+from perceiver_core.folders import model_folder
+for name, numerics in (("fashion", "fast"), ("fill-mask", "reference"), ("language-id", "fast")):
+    tasks.load_model(model_folder(f"tiny-{name}"), numerics, "cpu", "float32")
+print(sorted({"torch._dynamo", "sympy"} & sys.modules.keys()))
+"""
+
+
+def test_loading_imports_no_compiler():
+    """It would double the time that a new worker takes to its first answer."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
