@@ -119,6 +119,8 @@ class Child:
             self._supervisor.cancel()
             with suppress(asyncio.CancelledError):
                 await self._supervisor
+        if self._process is not None:  # the cancellation cut its reaping short
+            await asyncio.to_thread(self._process.wait)
         self._ready.set()
 
     def _exchanged(self, task: asyncio.Task[Reply]) -> None:

@@ -156,6 +156,8 @@ class Registry:
         try:
             message = Load(name, str(slot.entry.folder))
             reply, _ = await self._worker.call(message, limit_s=LOAD_LIMIT_S)
+            if slot.state != "loading":
+                raise ChildDied("the process ended")
         except ChildDied as death:
             slot.state = "unloaded"
             slot.deaths += 1
@@ -192,9 +194,9 @@ class Registry:
         log.info("evicted %s", name)
 
     def forget(self) -> None:
-        """The worker died, and every model with it."""
+        """The worker died, and every model with it, also one whose load has just been reported."""
         for slot in self.slots.values():
-            if slot.state == "loaded":
+            if slot.state in ("loaded", "loading"):
                 slot.state = "unloaded"
             slot.resident_bytes = 0
 

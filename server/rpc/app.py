@@ -18,6 +18,7 @@ from server.rpc.health import Health
 from server.rpc.tasks import RPCS, SERVICE
 
 MAX_METADATA_BYTES = 16 * 1024
+MAX_UNREAD_CALLS = 10_000  # not yet seen by Python; gRPC would end some beyond 1,000, CANCELLED
 
 
 class RpcServer:
@@ -77,6 +78,8 @@ def options(settings: Settings) -> tuple[tuple[str, int], ...]:
         # It counts streams that have ended but are not yet freed: clients that keep to the limit
         # were refused.
         ("grpc.http.overload_protection", 0),
+        ("grpc.server.max_pending_requests", MAX_UNREAD_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_UNREAD_CALLS),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.server_handshake_timeout_ms", int(settings.header_timeout_s * 1000)),

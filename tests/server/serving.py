@@ -49,6 +49,19 @@ async def serving(
         yield engine
 
 
+@asynccontextmanager
+async def light(folder: Path, **given: Any) -> AsyncIterator[Engine]:
+    """An engine whose worker needs no torch (tests/server/light_worker.py), with no media child."""
+    engine = Engine(settings_of(folder, **given))
+    engine.worker._module = "tests.server.light_worker"
+    engine.worker.start()
+    engine.batcher.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
 def ask(engine: Engine, *texts: str, **options: Any) -> asyncio.Task[Answer]:
     """One request for texts."""
     items = [TextClassificationInput(text) for text in texts]

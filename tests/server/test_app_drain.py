@@ -178,6 +178,43 @@ def test_nothing_is_waited_for_for_ever(
         assert not any(child.is_running() for child in children)
 
 
+def test_a_stop_waits_for_a_load_and_what_waits_for_it(
+    start: Any, in_background: Any, tmp_path: Path
+) -> None:  # P2
+    plan = tmp_path / "plan.json"
+    plan.write_text('[{"on": "load", "action": "delay", "seconds": 1.0}]')
+    with start("--fault-plan", plan) as server:
+        pending = in_background(ask, server.url, "first")
+        until(lambda: b'"loading"' in server.http.get("/v1/models").content, "loading")
+        server.signal()
+        until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready", 1)
+        assert not pending.done()
+        assert pending.result().status_code == 200
+        assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("module", ["server.worker", "server.media_child"])
+def test_a_child_that_stands_still_ends_with_the_grace(
+    start: Any, in_background: Any, module: str
+) -> None:  # P2
+    image = encoded("PNG")
+    with start("--drain-grace-s", "1") as server:
+        path = server.url + "/v1/image-classification"
+        assert httpx.post(path, content=image, timeout=60).status_code == 200
+        children = psutil.Process(server.process.pid).children()
+        next(child for child in children if module in child.cmdline()).suspend()
+        pending = in_background(httpx.post, path, content=image, timeout=60)
+        until(lambda: server.metric("queued") + server.metric("in_flight") == 1, "in hand")
+        began = time.monotonic()
+        server.signal()
+        answer = pending.result()
+        assert answer.status_code == 503
+        assert answer.json()["code"] in ("draining", "worker_died")
+        assert server.exit_code() == 1
+        assert time.monotonic() - began < 1 + 2
+        assert not any(child.is_running() for child in children)
+
+
 ENDLESS = """
 import time
 from perceiver_core.pipelines.text_classification import TextClassification

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -201,6 +203,25 @@ async def test_closing_answers_the_call_under_way() -> None:
 async def test_closing_answers_calls_that_wait_for_the_start(tmp_path: Path) -> None:
     async with running(echo.Options(key=str(tmp_path / "never"))) as child:
         await closed_while(child, child.call(echo.Echo(""), limit_s=LIMIT_S))
+
+
+async def test_closing_reaps_a_process_that_has_just_been_killed() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        async with running() as child:
+            await say(child, "warm")
+            pid, died, busy = child.pid, asyncio.Event(), threading.Event()
+            assert pid is not None
+            child.on_death = died.set
+            threads.submit(busy.wait)  # the thread that would reap it has other work
+            call = asyncio.create_task(child.call(echo.Garbage(), limit_s=LIMIT_S))
+            await died.wait()
+            closing = asyncio.create_task(child.close())
+            await asyncio.wait([call])
+            busy.set()
+            await closing
+            assert call.exception() is not None
+            assert not psutil.pid_exists(pid)
 
 
 async def test_a_closed_child_refuses_calls() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ async def test_a_worker_that_dies_at_start_is_not_ready_and_not_for_ever(
     plan = [{"on": "start", "action": "crash"}]
     async with Engine(settings_of(tmp_path, plan)) as engine:
         await until(lambda: engine.worker.restarts == 1)
+        began, cpu = time.monotonic(), time.process_time()
+        await until(lambda: engine.worker.pid is not None)
+        assert time.monotonic() - began > 0.5  # the back-off is 1 s
+        assert time.process_time() - cpu < 0.5
         assert not engine.ready()
         engine.settings.fault_plan.write_text("[]")  # type: ignore[union-attr]
         assert await code_of(ask(engine, "hello")) == "ok"

@@ -1,6 +1,7 @@
 """Models: which there are, loading them once, failing and coming back, making room."""
 
 import asyncio
+import select
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.server.serving import (
     codes_of,
     held,
     lawful,
+    light,
     serving,
     settings_of,
     until,
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PLAN: list[dict[str, object]] = [
     {"on": "load", "model": "slow", "action": "delay", "seconds": 0.5},
+    {"on": "load", "model": "lonely", "action": "delay", "seconds": 0.5},
     {"on": "load", "model": "killer", "action": "crash"},
     {"on": "load", "model": "huge", "action": "oom"},
     {"on": "load", "model": "buggy", "action": "raise"},
@@ -48,7 +51,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of good and bad models."""
     folder = tmp_path_factory.mktemp("registry")
     models = folder / "models"
-    for name in ("tiny", "other", "slow", "killer", "huge", "buggy", "truncated", "pickle-beside"):
+    for name in (
+        "tiny",
+        "other",
+        "slow",
+        "lonely",
+        "killer",
+        "huge",
+        "buggy",
+        "truncated",
+        "pickle-beside",
+    ):
         make_text_classifier(models / name)
     (models / "pickle-beside" / "pytorch_model.bin").write_bytes(b"\x80\x04never read")
     make_fill_mask(models / "masked")
@@ -171,6 +184,19 @@ async def test_callers_do_not_wait_for_a_load_beyond_their_deadline(engine: Engi
     assert engine.registry.loads["completed"] == before + 1
 
 
+async def test_a_load_that_nobody_waits_for_any_more_is_not_lost(engine: Engine) -> None:  # L3
+    loads, restarts = engine.registry.loads["completed"], engine.worker.restarts
+    hasty = [ask(engine, f"hasty {i}", model="lonely") for i in range(5)]
+    await until(lambda: status(engine, "lonely").state == "loading")
+    for request in hasty:
+        request.cancel()
+    assert await codes_of(hasty) == ["cancelled"] * 5
+    await until(lambda: status(engine, "lonely").state == "loaded")
+    assert engine.worker.restarts == restarts
+    assert await code_of(ask(engine, "hello", model="lonely")) == "ok"
+    assert engine.registry.loads["completed"] == loads + 1
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
@@ -247,6 +273,26 @@ async def test_a_model_that_kills_the_worker_gets_one_second_chance(engine: Engi
     assert await codes_of([first, *others]) == ["ok"] * 4
     assert engine.worker.restarts == restarts + 2
     assert engine.registry.slots["killer"].failures == 1
+
+
+async def test_a_worker_that_dies_as_soon_as_it_has_loaded_has_nothing_loaded(
+    tmp_path: Path,
+) -> None:
+    folder = make_text_classifier(tmp_path / "models" / "brief")
+    last_words = folder / "last-words"
+    last_words.touch()
+    async with light(tmp_path) as engine:
+        request = ask(engine, "hello", model="brief")
+        while engine.worker._reply is None:  # noqa: ASYNC110 (nothing announces it)
+            await asyncio.sleep(0)
+        assert engine.worker._channel is not None
+        poll = select.poll()
+        poll.register(engine.worker._channel._sock, select.POLLRDHUP)
+        poll.poll()  # the event loop stands still: the reply and the death come to it at once
+        last_words.unlink()
+        assert await code_of(request) == "ok"
+        assert engine.worker.restarts == 1
+        assert engine.registry.loads["completed"] == 1
 
 
 # Making room
