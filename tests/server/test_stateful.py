@@ -297,6 +297,6 @@ def bounded(examples: int, steps: int) -> settings:
 
 
 TestLives = Lives.TestCase
-TestLives.settings = bounded(40, 40)
+TestLives.settings = bounded(25, 40)
 TestLivesOfTorch = LivesOfTorch.TestCase
 TestLivesOfTorch.settings = bounded(3, 40)
