@@ -21,9 +21,9 @@ ACTIVATIONS: dict[str, nn.Module] = {
 }
 
 # Between these numbers of scores of a request (heads x queries x keys), on a CPU, plain matrix
-# products take half the time of the fused kernel, which multiplies bfloat16 as slowly as float32
-# and wants values as wide as keys (benchmarks/README.md). Below, calls cost more than products;
-# above, scores cost too much memory.
+# products in bfloat16 take half the time of the fused kernel, which multiplies it as slowly as
+# float32 and wants values as wide as keys (benchmarks/README.md); in float32 they are about even.
+# Below, calls cost more than products; above, scores cost too much memory.
 FEW_SCORES, MANY_SCORES = 2**16, 2**27
 
 

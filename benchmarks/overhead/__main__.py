@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
+import math
 import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,21 @@ from benchmarks.overhead.contenders import (
     ours,
     wrk,
 )
+from benchmarks.report import Row, json_option, report
 
 BODY = '{"inputs": "hello"}'
 JSON = {"Content-Type": "application/json"}
 CONCURRENCIES = (1, 16)
 YARDSTICK = "LitServe"
+FORMATS = {
+    "server": "",
+    "at once": "",
+    "p50 ms": ".2f",
+    "p99 ms": ".2f",
+    "requests/s": ",.0f",
+    "of LitServe's": ".2f",
+    "CPU µs/request": ".0f",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,10 @@ class Round:
     help="Where LitServe is installed.",
 )
 @click.option("--only", multiple=True, help="Contenders to measure, by the start of their name.")
-def main(rounds: int, seconds: int, environment: Path, only: Sequence[str]) -> None:
+@json_option
+def main(
+    rounds: int, seconds: int, environment: Path, only: Sequence[str], file: Path | None
+) -> None:
     """Overhead of a server whose model does nothing, beside FastAPI and LitServe."""
     wrk()
     seen: dict[tuple[str, int], list[Round]] = defaultdict(list)
@@ -72,8 +84,11 @@ def main(rounds: int, seconds: int, environment: Path, only: Sequence[str]) -> N
             for concurrency in CONCURRENCIES:
                 for one in chosen:
                     seen[one.name, concurrency].append(measure(one, concurrency, seconds))
-    print(facts(rounds, seconds))
-    print(table(seen))
+    title = (
+        f"Overhead: {LITSERVE}, wrk for HTTP, an asyncio client for gRPC (its own cost is in its "
+        f"figures), medians of {rounds} rounds of {seconds} s"
+    )
+    report(title, FORMATS, rows_of(seen), file)
 
 
 def measure(one: Contender, concurrency: int, seconds: int) -> Round:
@@ -105,40 +120,23 @@ def _grpc(url: str, concurrency: int, seconds: int) -> list[str]:
     return [sys.executable, "-m", module, url, str(concurrency), str(seconds)]
 
 
-def table(seen: dict[tuple[str, int], list[Round]]) -> str:
-    """Markdown: the median of the rounds."""
-    lines = [
-        "| server | at once | p50 ms | p99 ms | requests/s | of LitServe's | CPU µs/request |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
+def rows_of(seen: Mapping[tuple[str, int], Sequence[Round]]) -> list[Row]:
+    """The medians of the rounds, by concurrency."""
+    rows: list[Row] = []
     for concurrency in CONCURRENCIES:
-        yardstick = seen.get((YARDSTICK, concurrency))
+        yardstick = median(seen.get((YARDSTICK, concurrency), ()), "rate")
         for (name, at_once), found in seen.items():
             if at_once != concurrency:
                 continue
             p50, p99, rate, cpu = (median(found, key) for key in ("p50", "p99", "rate", "cpu"))
-            ratio = f"{rate / median(yardstick, 'rate'):.2f}" if yardstick else "–"
-            cells = (f"{p50:.2f}", f"{p99:.2f}", f"{rate:,.0f}", ratio, f"{cpu:.0f}")
-            lines.append(f"| {name} | {concurrency} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            figures = (name, concurrency, p50, p99, rate, rate / yardstick, cpu)
+            rows.append(dict(zip(FORMATS, figures, strict=True)))
+    return rows
 
 
 def median(found: Sequence[Round], key: str) -> float:
-    """Of one figure, over the rounds."""
-    return statistics.median([float(getattr(one, key)) for one in found])
-
-
-def facts(rounds: int, seconds: int) -> str:
-    """What the figures were taken on."""
-    info = Path("/proc/cpuinfo").read_text()
-    models = {
-        line.partition(": ")[2] for line in info.splitlines() if line.startswith("model name")
-    }
-    return (
-        f"{', '.join(models)}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
-        f"{LITSERVE}; wrk for HTTP, an asyncio client for gRPC (its own cost is in its figures); "
-        f"medians of {rounds} rounds of {seconds} s\n"
-    )
+    """Of one figure, over the rounds; not a number where there is none."""
+    return statistics.median([float(getattr(one, key)) for one in found] or [math.nan])
 
 
 if __name__ == "__main__":
