@@ -69,7 +69,12 @@ ONLY: dict[str, tuple[str, ...]] = {
     # no data may name code
     "importlib.import_module": ("perceiver_core.__init__", "training"),  # from constant tables
     # configuration is one frozen value, made at the door
-    "os.environ": ("server.config", "server.child", "benchmarks"),  # child.py hands it on, whole
+    "os.environ": (
+        "server.config",
+        "server.child",  # hands it on, whole
+        "clients.python.perceiver_client.cli",  # quietens grpc
+        "benchmarks",
+    ),
     "os.environb": (),
     "os.getenv": ("server.config", "benchmarks"),
 }
@@ -122,6 +127,8 @@ def breaches(root: Path) -> list[str]:
     found = set()
     for path in sorted(file for package in PACKAGES for file in (root / package).rglob("*.py")):
         where = path.relative_to(root)
+        if "build" in where.parts:  # a copy that pip left
+            continue
         module = ".".join(where.with_suffix("").parts)
         for line, name in uses(ast.parse(path.read_text(encoding="utf-8"))):
             at = f"{where}:{line}: {name}"
@@ -162,6 +169,7 @@ def test_the_project_keeps_the_rules() -> None:
         ("server/batcher.py", "import torch.nn", "torch is only for"),
         ("server/batcher.py", "from server.worker.loop import run", "server.worker is only for"),
         ("server/batcher.py", "from os import environ", "os.environ is only for"),
+        ("clients/python/a.py", "from os import environ", "os.environ is only for"),
         ("server/registry.py", "import os\nhome = os.environ['HOME']", "registry.py:2"),
     ],
 )

@@ -2,17 +2,20 @@
 
 A `console` block holds commands after `$ ` and what they print. JSON is compared value by value,
 other output as it stands, where `…` stands for anything; numbers to 0.02, for another processor
-rounds otherwise. A `python` block runs as it is. `sh` blocks are make targets, which must exist.
+rounds otherwise. A `python` block runs as it is, and prints what the comment behind a `print(…)`
+says. `sh` blocks are make targets, which must exist.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -117,7 +120,10 @@ def test_python_block_runs(served, code, monkeypatch):
 
 def run_python(code: str, served: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    exec(compile(addressed(code, served), "README.md", "exec"), {})  # noqa: S102  # it is our README
+    with redirect_stdout(io.StringIO()) as printed:
+        exec(compile(addressed(code, served), "README.md", "exec"), {})  # noqa: S102  # it is our README
+    comments = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
+    same_output(printed.getvalue(), "…".join(["", *comments, ""]))
 
 
 def test_make_targets_exist():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import perceiver_client
 import pytest
 from click.testing import CliRunner
 from perceiver_client import cli
@@ -27,16 +28,18 @@ def perceiver(request: pytest.FixtureRequest, urls: dict[str, str]) -> Perceiver
         "PERCEIVER_SERVER": urls[request.param],
     }
 
-    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def run(*arguments: object, stdin: str | bytes = "") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
             [sys.executable, "-m", "perceiver_client", *map(str, arguments)],
             cwd=ROOT,
             env=environment,
-            input=stdin,
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
-            text=True,
             check=False,
             timeout=60,
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
 
     return run
@@ -74,8 +77,27 @@ def test_fill_mask(perceiver: Perceiver, live: LiveServer) -> None:
     expected = live.post("fill-mask", json={"inputs": text, "parameters": {"top_k": 3}}).json()
     done = perceiver("fill-mask", text, "--top-k", 3, "--json")
     assert json.loads(done.stdout) == [expected]
+    assert done.stdout.count("\n") == 1
     done = perceiver("fill-mask", "i[MASK]", "--target", "s", "--target", "n", "--model", "mask")
     assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["filled", "n", "s"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "columns", "begins"),
+    [
+        (["i[MASK]"], "", [""]),
+        (["i[MASK]", "[MASK]o"], "input    ", ["i[MASK]  ", "[MASK]o  "]),
+        (["[MASK] [MASK]"], "span  ", ["1     ", "2     "]),
+        (["[MASK] [MASK]", "i[MASK]"], "input          span  ", ["[MASK] [MASK]  1     "]),
+    ],
+)
+def test_a_row_of_fill_mask_says_which_of_several_masks_it_fills(
+    texts: list[str], columns: str, begins: list[str], live: LiveServer
+) -> None:
+    command = ["--server", live.url, "fill-mask", *texts, "--top-k", "1"]
+    head, *rows = CliRunner().invoke(cli.main, command).stdout.splitlines()
+    assert head.startswith(f"{columns}filled  score")
+    assert [row[: len(begin)] for row, begin in zip(rows, begins, strict=False)] == begins
 
 
 def test_image_classification(perceiver: Perceiver, live: LiveServer, tmp_path) -> None:
@@ -84,6 +106,8 @@ def test_image_classification(perceiver: Perceiver, live: LiveServer, tmp_path) 
     expected = live.post("image-classification", content=path.read_bytes()).json()
     done = perceiver("image-classification", path, path, "--json", "--top-k", 5)
     assert json.loads(done.stdout) == [expected, expected]
+    done = perceiver("image-classification", "-", "--json", stdin=path.read_bytes())
+    assert json.loads(done.stdout) == [expected]
     done = perceiver("image-classification", path, "--function-to-apply", "none", "--top-k", 1)
     assert done.stdout.splitlines()[1].split()[-2] == expected[0]["label"]
 
@@ -110,6 +134,58 @@ def test_an_error_is_one_line(perceiver: Perceiver, tmp_path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_options_of_every_command_stand_before_or_behind_it(perceiver: Perceiver, urls) -> None:
+    nobody, here = "grpc://127.0.0.1:1", urls["http"]
+    for arguments in (
+        ("--server", here, "--json", "models"),
+        ("models", "--server", here, "--json"),
+        ("--server", nobody, "models", "--server", here, "--json"),
+    ):
+        done = perceiver(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert isinstance(json.loads(done.stdout), list)
+    done = perceiver("--server", nobody, "models")  # PERCEIVER_SERVER is set, but says less
+    assert f"no answer from {nobody}" in done.stderr
+
+
+def test_grpcs_own_lines_are_not_printed(perceiver: Perceiver, urls) -> None:
+    done = perceiver("models", "--server", urls["grpc"].replace("grpc", "grpcs"))
+    assert done.stderr.startswith("Error: unreachable: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_standard_input_that_is_no_text(perceiver: Perceiver) -> None:
+    done = perceiver("text-classification", "-", stdin=b"\xff\xfe")
+    assert (done.returncode, done.stderr) == (1, "Error: standard input is not UTF-8\n")
+
+
+def test_an_unknown_model_comes_with_the_command_that_lists_them(perceiver: Perceiver) -> None:
+    done = perceiver("text-classification", "a", "--model", "nobody")
+    assert done.stderr.startswith("Error: unknown_model: ")
+    assert "perceiver models" in done.stderr
+
+
+def test_version() -> None:
+    done = CliRunner().invoke(cli.main, ["--version"])
+    assert done.stdout == f"perceiver, version {perceiver_client.__version__}\n"
+
+
+def test_without_click_it_says_what_to_install(tmp_path) -> None:
+    (tmp_path / "click.py").write_text("raise ImportError")
+    done = subprocess.run(
+        [sys.executable, "-m", "perceiver_client"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "the command needs click: pip install click\n",
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -133,4 +209,5 @@ def test_every_command_has_help() -> None:
         done = CliRunner().invoke(cli.main, [name, "-h"])
         assert done.exit_code == 0
         assert command.help
+        assert not command.get_short_help_str().endswith("...")  # as click cuts it
         assert "PERCEIVER_SERVER" in done.stdout

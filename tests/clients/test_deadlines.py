@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from perceiver_client.context import Context
+from perceiver_client.errors import from_http, from_rpc
 
-from tests.clients.peers import tcp
+from tests.clients.peers import peer, refusal, tcp
 from tests.clients.ways import WAYS, Way
 from tests.live_server import LiveServer
 
@@ -60,6 +62,19 @@ def test_a_server_that_sends_nothing_or_too_little(name: str, first: bytes, drip
         assert error.code == "deadline"
         assert "0.3 s" in error.message
         assert error.request_id
+
+
+def test_one_deadline_has_one_sentence_whoever_tells_first() -> None:
+    """The server counts whole milliseconds and may be first; its own keeps its words."""
+    reply = refusal("deadline", 504, "DEADLINE_EXCEEDED")
+    with peer(reply) as script:
+        error = Way("grpc blocking", script.urls).error("text_classification", "a")
+    for context, sentence in (
+        (Context(60, "id"), "not now"),
+        (Context(0.0001, "id"), "no answer within 0.0001 s"),
+    ):
+        assert from_rpc("grpc://a:1", error.__cause__, context).message == sentence
+        assert from_http("http://a:1", 504, {}, reply.body or b"", context).message == sentence
 
 
 def test_a_model_that_takes_longer(way: Way, live: LiveServer) -> None:

@@ -63,7 +63,7 @@ def test_a_failed_load_says_when_to_try_again(way: Way) -> None:
 def test_the_image_at_fault_is_named(way: Way) -> None:
     error = way.error("image_classification", [b"no image"])
     assert not error.message.startswith("inputs[")
-    error = way.error("image_classification", [b"no image", b"nor this"])
+    error = way.error("image_classification", [b"no image", encoded("PNG")])
     assert error.message.startswith("inputs[0]: ")
     assert error.code == "unsupported_media_type"
 
@@ -89,19 +89,24 @@ def test_what_not_every_transport_can_carry(way: Way, method, inputs, options) -
 
 
 @pytest.mark.parametrize(
-    ("method", "inputs", "options"),
+    ("method", "inputs", "options", "sentence"),
     [
-        ("text_classification", [b"bytes"], {}),
-        ("text_classification", 3, {}),
-        ("image_classification", "a path as a str", {}),
-        ("image_classification", ["a path as a str"], {}),
-        ("fill_mask", "[MASK]", {"targets": "a"}),
-        ("fill_mask", "[MASK]", {"topk": 3}),
-        ("fill_mask", "[MASK]", {"function_to_apply": "none"}),
+        ("text_classification", [b"a"], {}, r"inputs\[0\] must be str, but is b'a'"),
+        ("text_classification", 3, {}, "one input or a list of them, but is 3"),
+        ("image_classification", 3, {}, "one input or a list of them, but is 3"),
+        ("image_classification", "a path", {}, "a path is a pathlib.Path.*, but is 'a path'"),
+        ("image_classification", ["a path"], {}, "a path is a pathlib.Path.*, but is 'a path'"),
+        ("fill_mask", "[MASK]", {"targets": "a"}, "targets must be a list, but is 'a'"),
+        ("fill_mask", "[MASK]", {"targets": 3}, "targets must be a list, but is 3"),
+        ("fill_mask", "[MASK]", {"topk": 3}, "no option 'topk'; it has top_k, targets, model"),
+        ("fill_mask", "[MASK]", {"function_to_apply": "none"}, "no option 'function_to_apply'"),
+        ("fill_mask", "[MASK]", {"top_k": "3"}, "top_k must be an int, but is '3'"),
+        ("fill_mask", "[MASK]", {"model": 3}, "model must be a str, but is 3"),
+        ("fill_mask", "[MASK]", {"timeout": "3"}, "timeout must be a number .*, but is '3'"),
     ],
 )
-def test_programming_errors_are_type_errors(way: Way, method, inputs, options) -> None:
-    with pytest.raises(TypeError):
+def test_programming_errors_are_type_errors(way: Way, method, inputs, options, sentence) -> None:
+    with pytest.raises(TypeError, match=sentence):
         way.ask(method, inputs, **options)
 
 
@@ -149,6 +154,18 @@ def test_nobody_listens(name: str) -> None:
         error = Way(name, urls).error("text_classification", "a")
         assert error.code == "unreachable"
         assert urls[name.split()[0]] in error.message
+
+
+@each_way
+@pytest.mark.parametrize("secure", ["", "s"])
+def test_the_other_port_is_named(name: str, secure: str, urls) -> None:
+    """Of a REST URL to the gRPC port and the other way round, and of TLS where there is none."""
+    scheme = name.split()[0]
+    other = {"http": "grpc", "grpc": "http"}[scheme]
+    place = urls[scheme if secure else other].partition("://")[2]
+    error = Way(name, {scheme: f"{scheme}{secure}://{place}"}, retries=0).error("models")
+    assert error.code == "unreachable"
+    assert error.message.endswith(f": try {scheme if secure else other}://{place}")
 
 
 def test_too_large_a_message(way: Way) -> None:

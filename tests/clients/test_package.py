@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import tomllib
@@ -67,7 +68,7 @@ def test_what_is_imported_is_declared() -> None:
     "url",
     [
         *("", "localhost:8000", "127.0.0.1", "/v1", "ftp://localhost", "http://", "http:///v1"),
-        *("grpc://localhost", "grpc://localhost:8001/v1", "http://localhost:port"),
+        *("grpc://localhost", "http://localhost:port"),
         *("http://localhost:99999", "http://user:secret@localhost", "http://localhost/?a=b"),
         *("http://[::1", "unix:/socket"),
     ],
@@ -76,6 +77,28 @@ def test_what_is_imported_is_declared() -> None:
 def test_what_is_no_url_of_a_server(kind: type[Client], url: str) -> None:
     with pytest.raises(ValueError, match=r"http://HOST:PORT .* grpc://HOST:PORT"):
         kind(url)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000/v1", "grpc://localhost:8001/v1"])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_url_ends_with_the_port(kind: type[Client], url: str) -> None:
+    with pytest.raises(ValueError, match=r"the URL ends with the port, without /v1$"):
+        kind(url)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_help_names_the_options(kind: type[Client]) -> None:
+    parameters = inspect.signature(kind.fill_mask).parameters
+    assert [*parameters][:2] == ["self", "inputs"]
+    assert {*parameters} == {"self", "inputs", "top_k", "targets", "model", "timeout"}
+    assert "targets: score these only" in str(kind.fill_mask.__doc__)
+    assert "tries included" in str(kind.image_classification.__doc__)
+
+
+def test_the_licence_goes_with_it() -> None:
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    (name,) = project["license-files"]
+    assert (PACKAGE / name).read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": float("nan")}, {"retries": -1}])

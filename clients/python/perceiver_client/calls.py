@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from google.protobuf.message import Message
@@ -54,7 +53,7 @@ class TextClassification:
 
     def __post_init__(self) -> None:
         check_texts(self.inputs)
-        check_options(self.top_k, self.function_to_apply)
+        check_options(self.model, self.top_k, self.function_to_apply)
 
     def requests(self) -> list[dict[str, Any]]:
         parameters = _given(top_k=self.top_k, function_to_apply=self.function_to_apply)
@@ -90,7 +89,7 @@ class FillMask:
 
     def __post_init__(self) -> None:
         check_texts(self.inputs)
-        check_options(self.top_k)
+        check_options(self.model, self.top_k)
         if self.targets is not None:
             check_texts(self.targets, "targets")
 
@@ -145,7 +144,7 @@ class ImageClassification:
 
     def __post_init__(self) -> None:
         check_images(self.inputs)
-        check_options(self.top_k, self.function_to_apply)
+        check_options(self.model, self.top_k, self.function_to_apply)
 
     def requests(self) -> list[dict[str, Any]]:
         # As a form: a bare body that is no image but JSON would be read as JSON.
@@ -232,8 +231,3 @@ def _labels_of_json(labels: list[Any]) -> list[Label]:
 
 def _labels_of_message(labels: pb.Labels) -> list[Label]:
     return [Label(one.label, one.score) for one in labels.labels]
-
-
-def read_image(image: bytes | Path) -> bytes:
-    """The file's bytes; OSError where it cannot be read."""
-    return image.read_bytes() if isinstance(image, Path) else image

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 try:
     import click
+    from click.core import ParameterSource
 except ImportError:
-    sys.exit("the command needs click: pip install 'perceiver-client[cli]'")
+    sys.exit("the command needs click: pip install click")
 
+from perceiver_client import __version__
 from perceiver_client.client import DEFAULT_TIMEOUT_S, Client
 from perceiver_client.errors import PerceiverError
 from perceiver_client.results import Label
+from perceiver_client.table import Row, table
 
 PER_CALL = 32  # inputs: servers limit how many one call may have
-SHOWN = 40  # characters of a cell that is not the last of its row
-
-Row = Sequence[object]
+HINTS = {"unknown_model": " (here: perceiver models)"}  # what a server says of HTTP, said again
 
 
 @dataclass(frozen=True)
@@ -45,24 +48,28 @@ class Terminal:
             with client:
                 yield client
         except PerceiverError as error:
-            raise click.ClickException(" ".join(str(error).split())) from None
+            sentence = " ".join(str(error).split()) + HINTS.get(error.code, "")
+            raise click.ClickException(sentence) from None
         except OSError as error:
             raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
     def show(self, answers: Sequence[Any], *rows: Row) -> None:
-        """The answers as JSON, or the rows as a table."""
+        """The answers as one line of JSON, or the rows as a table."""
         if self.as_json:
-            click.echo(json.dumps(answers, default=asdict, indent=2, ensure_ascii=False))
+            click.echo(json.dumps(answers, default=asdict, ensure_ascii=False))
             return
-        cells = [[*(_short(_cell(v)) for v in row[:-1]), _cell(row[-1])] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for row in cells:
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            click.echo(line.rstrip())
+        click.echo(table(rows))
 
 
+def _from_either_place(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """What stands behind the command, else what stands before it."""
+    given = ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+    return value if given or ctx.parent is None else ctx.parent.params[str(option.name)]
+
+
+_everywhere = functools.partial(click.option, callback=_from_either_place)
 _OF_EVERY_COMMAND = (
-    click.option(
+    _everywhere(
         "--server",
         metavar="URL",
         envvar="PERCEIVER_SERVER",
@@ -71,7 +78,7 @@ _OF_EVERY_COMMAND = (
         show_envvar=True,
         help="http:// or https:// for REST, grpc:// or grpcs:// for gRPC.",
     ),
-    click.option(
+    _everywhere(
         "--timeout",
         metavar="SECONDS",
         type=float,
@@ -79,7 +86,7 @@ _OF_EVERY_COMMAND = (
         show_default=True,
         help="How long a call may take, with all its tries.",
     ),
-    click.option("--json", "as_json", is_flag=True, help="The whole answers, as JSON."),
+    _everywhere("--json", "as_json", is_flag=True, help="The whole answers, as JSON."),
 )
 _OF_EVERY_TASK = (
     click.option("--model", metavar="NAME", help="A name from `perceiver models`."),
@@ -100,23 +107,29 @@ def _with(*options: Callable[..., Any]) -> Callable[[Callable[..., None]], Calla
         def run(server: str, timeout: float, as_json: bool, **given: Any) -> None:
             command(Terminal(server, timeout, as_json), **given)
 
-        return functools.reduce(
-            lambda made, option: option(made), reversed((*options, *_OF_EVERY_COMMAND)), run
-        )
+        return _optioned(*options, *_OF_EVERY_COMMAND)(run)
 
     return decorate
 
 
+def _optioned(*options: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return lambda command: functools.reduce(lambda f, option: option(f), options[::-1], command)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Ask a perceiver-server."""
+@click.version_option(__version__, prog_name="perceiver")
+@_optioned(*_OF_EVERY_COMMAND)
+def main(**_: Any) -> None:
+    """Ask a perceiver-server.  --server, --timeout and --json may also follow the command."""
+    # grpc reads it when it is imported, and would print its own lines before an error's.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 @main.command()
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
 @_with(*_OF_EVERY_TASK, _FUNCTION)
 def text_classification(terminal: Terminal, texts: tuple[str, ...], **options: Any) -> None:
-    """Label texts; `-` stands for the lines of standard input."""
+    """Label texts.  `-` stands for the lines of standard input."""
     given = _lines(texts)
     with terminal.client() as client:
         answers = [
@@ -136,7 +149,7 @@ def text_classification(terminal: Terminal, texts: tuple[str, ...], **options: A
 def fill_mask(
     terminal: Terminal, texts: tuple[str, ...], targets: tuple[str, ...], **options: Any
 ) -> None:
-    """Fill the [MASK]s of texts, one per byte; `-` stands for the lines of standard input."""
+    """Fill the [MASK]s of texts, one per byte.  `-` stands for the lines of standard input."""
     given = _lines(texts)
     with terminal.client() as client:
         answers = [
@@ -144,21 +157,36 @@ def fill_mask(
             for some in _portions(given)
             for spans in client.fill_mask(some, targets=targets or None, **options)
         ]
-    rows = [(f.token_str, f.score, f.sequence) for spans in answers for s in spans for f in s]
-    terminal.show(answers, ("filled", "score", "text"), *rows)
+    several = (len(given) > 1, any(len(spans) > 1 for spans in answers))
+    rows = [
+        (text, span, fill.token_str, fill.score, fill.sequence)
+        for text, spans in zip(given, answers, strict=True)
+        for span, fills in enumerate(spans, start=1)
+        for fill in fills
+    ]
+    shown = [
+        list(compress(row, (*several, True, True, True)))
+        for row in [("input", "span", "filled", "score", "text"), *rows]
+    ]
+    terminal.show(answers, *shown)
 
 
 @main.command()
 @click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(allow_dash=True, path_type=Path),
 )
 @_with(*_OF_EVERY_TASK, _FUNCTION)
 def image_classification(terminal: Terminal, files: tuple[Path, ...], **options: Any) -> None:
-    """Label image files (JPEG, PNG, WebP)."""
+    """Label image files (JPEG, PNG, WebP).  `-` stands for one on standard input."""
+    images = [_standard_input() if file == Path("-") else file for file in files]
     with terminal.client() as client:
         answers = [
             labels
-            for some in _portions(files)
+            for some in _portions(images)
             for labels in client.image_classification(some, **options)
         ]
     _show_labels(terminal, files, answers)
@@ -185,7 +213,10 @@ def _lines(texts: tuple[str, ...]) -> list[str]:
     given: list[str] = []
     for text in texts:
         if text == "-":
-            lines = sys.stdin.read().splitlines()
+            try:
+                lines = _standard_input().decode().splitlines()
+            except UnicodeDecodeError:
+                raise click.ClickException("standard input is not UTF-8") from None
             given += [line for line in lines if line.strip()]
         else:
             given.append(text)
@@ -194,17 +225,10 @@ def _lines(texts: tuple[str, ...]) -> list[str]:
     return given
 
 
+def _standard_input() -> bytes:
+    return sys.stdin.buffer.read()
+
+
 def _portions(inputs: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(inputs), PER_CALL):
         yield inputs[start : start + PER_CALL]
-
-
-def _cell(value: object) -> str:
-    """On one line: nothing in a text may break the table."""
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return "".join(char if char.isprintable() else "·" for char in str(value))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, Unpack, overload
-from urllib.parse import SplitResult
+from typing import Any, Self, Unpack, overload
 from uuid import uuid4
 
 from perceiver_client.calls import (
-    Call,
     FillMask,
     ImageClassification,
     ListModels,
     TextClassification,
-    read_image,
 )
+from perceiver_client.checks import check_known, several
 from perceiver_client.context import Context
 from perceiver_client.errors import bad_answer
-from perceiver_client.options import ClassificationOptions, FillMaskOptions, Image
-from perceiver_client.rest import AsyncRest, BlockingRest
+from perceiver_client.options import ClassificationOptions, FillMaskOptions, Image, takes
 from perceiver_client.results import Fill, Label, Model
-from perceiver_client.rpc import AsyncRpc, BlockingRpc
+from perceiver_client.transports import async_transport, blocking_transport
 from perceiver_client.urls import server_url
 
 DEFAULT_TIMEOUT_S = 30.0
 LONGEST_TIMEOUT_S = 24 * 3600.0
-
-
-class _Transport(Protocol):
-    def answer(self, call: Call, context: Context) -> list[Any]: ...
-    def close(self) -> None: ...
-
-
-class _AsyncTransport(Protocol):
-    async def answer(self, call: Call, context: Context) -> list[Any]: ...
-    async def close(self) -> None: ...
-
-
-_BLOCKING: Mapping[str, Callable[[SplitResult, int], _Transport]] = {
-    "http": BlockingRest,
-    "https": BlockingRest,
-    "grpc": BlockingRpc,
-    "grpcs": BlockingRpc,
-}
-_ASYNC: Mapping[str, Callable[[SplitResult, int], _AsyncTransport]] = {
-    "http": AsyncRest,
-    "https": AsyncRest,
-    "grpc": AsyncRpc,
-    "grpcs": AsyncRpc,
-}
 
 
 class _Base:
@@ -71,10 +44,19 @@ class _Base:
             raise RuntimeError("the client is closed: make another")
         return Context(self._timeout if timeout is None else _checked(timeout), uuid4().hex)
 
-    def _picked(self, answers: list[Any], count: int, single: bool, context: Context) -> Any:
-        """The answer for one input, or all `count` of them."""
-        if len(answers) != count:
-            what = f"{len(answers)} results for {count} inputs"
+    def _prepared(
+        self, task: type[Any], inputs: Any, timeout: float | None = None, **options: Any
+    ) -> tuple[Any, bool, Context]:
+        """The call, whether it has one input that is not in a list, and its context."""
+        check_known(task, options)
+        given, single = several(inputs)
+        context = self._begin(timeout)
+        return task(given, **options), single, context
+
+    def _picked(self, answers: list[Any], call: Any, single: bool, context: Context) -> Any:
+        """The answer for one input, or all of them."""
+        if len(answers) != len(call.inputs):
+            what = f"{len(answers)} results for {len(call.inputs)} inputs"
             raise bad_answer(self._url.geturl(), what, context)
         return answers[0] if single else answers
 
@@ -91,7 +73,7 @@ class Client(_Base):
 
     def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT_S, retries: int = 2) -> None:
         super().__init__(url, timeout=timeout, retries=retries)
-        self._transport = _BLOCKING[self._url.scheme](self._url, retries)
+        self._transport = blocking_transport(self._url, retries)
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +95,7 @@ class Client(_Base):
     def text_classification(
         self, inputs: Sequence[str], **options: Unpack[ClassificationOptions]
     ) -> list[list[Label]]: ...
+    @takes(ClassificationOptions)
     def text_classification(self, inputs: Any, **options: Any) -> Any:
         """The labels of a text, best first."""
         return self._ask(TextClassification, inputs, **options)
@@ -125,6 +108,7 @@ class Client(_Base):
     def fill_mask(
         self, inputs: Sequence[str], **options: Unpack[FillMaskOptions]
     ) -> list[list[list[Fill]]]: ...
+    @takes(FillMaskOptions)
     def fill_mask(self, inputs: Any, **options: Any) -> Any:
         """The fillings of a text: a list per span of `[MASK]`s, best first."""
         return self._ask(FillMask, inputs, **options)
@@ -137,6 +121,7 @@ class Client(_Base):
     def image_classification(
         self, inputs: Sequence[Image], **options: Unpack[ClassificationOptions]
     ) -> list[list[Label]]: ...
+    @takes(ClassificationOptions)
     def image_classification(self, inputs: Any, **options: Any) -> Any:
         """The labels of an image file, given as its bytes or its path, best first.
 
@@ -150,10 +135,8 @@ class Client(_Base):
         return self._transport.answer(ListModels(), self._begin(timeout))
 
     def _ask(self, task: type[Any], inputs: Any, **options: Any) -> Any:
-        given, single = _several(inputs)
-        context = self._begin(options.pop("timeout", None))
-        answers = self._transport.answer(task(given, **options), context)
-        return self._picked(answers, len(given), single, context)
+        call, single, context = self._prepared(task, inputs, **options)
+        return self._picked(self._transport.answer(call, context), call, single, context)
 
 
 class AsyncClient(_Base):
@@ -164,7 +147,7 @@ class AsyncClient(_Base):
 
     def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT_S, retries: int = 2) -> None:
         super().__init__(url, timeout=timeout, retries=retries)
-        self._transport = _ASYNC[self._url.scheme](self._url, retries)
+        self._transport = async_transport(self._url, retries)
 
     async def __aenter__(self) -> Self:
         return self
@@ -186,6 +169,7 @@ class AsyncClient(_Base):
     async def text_classification(
         self, inputs: Sequence[str], **options: Unpack[ClassificationOptions]
     ) -> list[list[Label]]: ...
+    @takes(ClassificationOptions)
     async def text_classification(self, inputs: Any, **options: Any) -> Any:
         """As Client.text_classification."""
         return await self._ask(TextClassification, inputs, **options)
@@ -198,6 +182,7 @@ class AsyncClient(_Base):
     async def fill_mask(
         self, inputs: Sequence[str], **options: Unpack[FillMaskOptions]
     ) -> list[list[list[Fill]]]: ...
+    @takes(FillMaskOptions)
     async def fill_mask(self, inputs: Any, **options: Any) -> Any:
         """As Client.fill_mask."""
         return await self._ask(FillMask, inputs, **options)
@@ -210,6 +195,7 @@ class AsyncClient(_Base):
     async def image_classification(
         self, inputs: Sequence[Image], **options: Unpack[ClassificationOptions]
     ) -> list[list[Label]]: ...
+    @takes(ClassificationOptions)
     async def image_classification(self, inputs: Any, **options: Any) -> Any:
         """As Client.image_classification; files are read in a thread."""
         images = await asyncio.to_thread(_read, inputs)
@@ -224,25 +210,20 @@ class AsyncClient(_Base):
         return await self._transport.answer(ListModels(), self._begin(timeout))
 
     async def _ask(self, task: type[Any], inputs: Any, **options: Any) -> Any:
-        given, single = _several(inputs)
-        context = self._begin(options.pop("timeout", None))
-        answers = await self._transport.answer(task(given, **options), context)
-        return self._picked(answers, len(given), single, context)
-
-
-def _several(inputs: Any) -> tuple[list[Any], bool]:
-    """The inputs, and whether it was one."""
-    single = isinstance(inputs, str | bytes)
-    return ([inputs], True) if single else (list(inputs), False)
+        call, single, context = self._prepared(task, inputs, **options)
+        return self._picked(await self._transport.answer(call, context), call, single, context)
 
 
 def _read(inputs: Any) -> Any:
     """The same with the files' bytes in place of their paths."""
-    single = isinstance(inputs, str | bytes | Path)
-    return read_image(inputs) if single else [read_image(one) for one in inputs]
+    images, single = several(inputs)
+    read = [one.read_bytes() if isinstance(one, Path) else one for one in images]
+    return read[0] if single else read
 
 
 def _checked(timeout: float) -> float:
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be a number of seconds, but is {timeout!r}")
     if not 0 < timeout <= LONGEST_TIMEOUT_S:
         limit = f"more than 0 and at most {LONGEST_TIMEOUT_S:g} seconds"
         raise ValueError(f"timeout is {timeout!r}, but must be {limit}")

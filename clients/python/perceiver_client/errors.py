@@ -19,10 +19,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from perceiver_client.context import Context
 
 MAY_NAME_A_TIME = (429, 503)  # Retry-After means "try again" with these only
+# The server counts whole milliseconds and may end first: by then it is our deadline that passed.
+SLACK_S = 0.01
+WRONG_PORT = (  # words of h11, grpc and OpenSSL, what they mean, scheme -> the one to try
+    ("illegal request line", "that looks like a gRPC port", {"http": "grpc", "https": "grpcs"}),
+    ("http1.x server", "that looks like a REST port", {"grpc": "http", "grpcs": "https"}),
+    ("WRONG_VERSION_NUMBER", "that port speaks no TLS", {"https": "http", "grpcs": "grpc"}),
+)
 
 
 class PerceiverError(Exception):
@@ -57,6 +65,11 @@ def late(context: Context) -> PerceiverError:
 
 
 def unreachable(url: str, reason: str, context: Context) -> PerceiverError:
+    parts = urlsplit(url)
+    for words, meaning, schemes in WRONG_PORT:
+        if words in reason and parts.scheme in schemes:
+            reason = f"{meaning}: try {schemes[parts.scheme]}://{parts.netloc}"
+            break
     return _error("unreachable", f"no answer from {url}: {reason}", context)
 
 
@@ -75,7 +88,7 @@ def from_http(
     """The error of a REST answer that is not 200."""
     try:
         answer = json.loads(body)
-        error = _error(str(answer["code"]), str(answer["error"]), context)
+        error = _from_server(str(answer["code"]), str(answer["error"]), context)
     except (ValueError, LookupError, TypeError):
         error = bad_answer(url, f"HTTP {status}", context)
     if status in MAY_NAME_A_TIME:
@@ -89,7 +102,7 @@ def from_rpc(url: str, error: Any, context: Context) -> PerceiverError:
     status, details = error.code().name, error.details() or ""
     fault = _OF_GRPC.get(status, bad_answer)(url, details or f"gRPC {status}", context)
     if "perceiver-code" in trailers:
-        fault = _error(trailers["perceiver-code"], details, context)
+        fault = _from_server(trailers["perceiver-code"], details, context)
     pushback = trailers.get("grpc-retry-pushback-ms", "")
     fault.retry_after = float(pushback) / 1000 if pushback.isdecimal() else None
     return fault
@@ -102,6 +115,13 @@ _OF_GRPC: dict[str, Callable[[str, str, Context], PerceiverError]] = {
     "RESOURCE_EXHAUSTED": lambda url, details, context: _error("too_large", details, context),
     "CANCELLED": lambda url, details, context: _error("cancelled", details, context),
 }
+
+
+def _from_server(code: str, message: str, context: Context) -> PerceiverError:
+    """The server's own words, but for a deadline that has passed here too."""
+    if code == "deadline" and context.remaining() < SLACK_S:
+        return late(context)
+    return _error(code, message, context)
 
 
 def _error(code: str, message: str, context: Context) -> PerceiverError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar, get_type_hints
 
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
 Image = bytes | Path
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Options(TypedDict, total=False):
@@ -32,3 +34,22 @@ class FillMaskOptions(Options, total=False):
 
     top_k: int | None
     targets: Sequence[str] | None
+
+
+def takes(options: type[Options]) -> Callable[[Method], Method]:
+    """Shows the keywords of a TypedDict, and what they mean, in a method's help()."""
+    hints = get_type_hints(options)
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in hints.items()
+    ]
+
+    def decorate(method: Method) -> Method:
+        own = inspect.signature(method)
+        first = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        method.__dict__["__signature__"] = own.replace(parameters=[*first, *keywords])
+        parts = (method.__doc__, options.__doc__, Options.__doc__)
+        method.__doc__ = "\n\n".join(inspect.cleandoc(part) for part in parts if part)
+        return method
+
+    return decorate

@@ -19,7 +19,9 @@ def server_url(url: str) -> SplitResult:
     strange = "@" in parts.netloc or parts.query or parts.fragment
     if parts.scheme not in SCHEMES or not parts.hostname or strange:
         raise _wrong(url)
-    if rpc and (port is None or parts.path not in ("", "/")):
+    if parts.path not in ("", "/"):
+        raise ValueError(f"{url!r}: the URL ends with the port, without {parts.path}")
+    if rpc and port is None:
         raise _wrong(url)
     return parts
 
