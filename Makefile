@@ -22,15 +22,16 @@ TORCH_FLOOR := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make serve      start the server on the embedded models (installs what it needs into .venv)'
-	@echo 'make test       the test suite'
-	@echo 'make check      formatting, lint, types, and that make proto has been run'
-	@echo 'make test-full  parity at the published sizes; the benchmarks at their shortest'
+	@echo 'make serve        start the server on the embedded models (installs what it needs into .venv)'
+	@echo 'make test         the test suite'
+	@echo 'make check        formatting, lint, types, and that make proto has been run'
+	@echo 'make test-full    parity at the published sizes; the benchmarks at their shortest'
 	@echo 'make test-deploy  the image, built and run: needs docker, podman, or as root the buildah of Debian'
-	@echo 'make proto      the Python messages of protos/, for the server and the client'
-	@echo 'make scores     the scores of the embedded models, beside simple baselines (downloads test data)'
-	@echo 'make bench      the benchmarks (ARGS=models: one of them)'
-	@echo 'make install    the development environment, which all but serve make first'
+	@echo 'make proto        the Python messages of protos/, for the server and the client'
+	@echo 'make scores       the scores of the embedded models, beside simple baselines (downloads test data)'
+	@echo 'make bench        the benchmarks (ARGS=models: one of them)'
+	@echo 'make install      the development environment, which all but serve make first'
+	@echo 'variables: PYTHON, TORCH, PIP_ARGS, ARGS, as in: make serve PYTHON=python3.12 ARGS="--http-port 9000"'
 
 serve: $(INSTALLED)
 	@exec $(BIN)/perceiver-server serve $(ARGS)
@@ -74,10 +75,11 @@ then kill $$dots; wait $$dots 2>/dev/null; echo " $$(( $$(date +%s) - start )) s
 else kill $$dots; wait $$dots 2>/dev/null; echo ' failed:'; cat $(VENV)/install.log; exit 1; fi
 endef
 
+NEEDED = Python 3.11 or newer is needed, for example: make PYTHON=python3.12 $(MAKECMDGOALS)
 define CHECK_PYTHON
 import sys
 if sys.version_info < (3, 11):
-    sys.exit("Python 3.11 or newer is needed, for example: make PYTHON=python3.12 $(MAKECMDGOALS)")
+    sys.exit("$(NEEDED)")
 endef
 
 define CHECK_TORCH
@@ -93,6 +95,7 @@ export CHECK_PYTHON CHECK_TORCH
 
 # A torch that is already in .venv and new enough is left alone.
 $(VENV)/.torch: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo 'there is no command $(PYTHON). $(NEEDED)' >&2; exit 1; }
 	@$(PYTHON) -c "$$CHECK_PYTHON"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c "$$CHECK_TORCH" || { \
