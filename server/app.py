@@ -13,7 +13,6 @@ import logging
 import math
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -22,10 +21,11 @@ import click
 import uvicorn
 import uvloop
 
-from server.config import Settings
+from server.config import Settings, refuse_unsafe
 from server.connection import connection_class
 from server.engine import Engine
 from server.options import ConfigError
+from server.ports import bind, cannot_listen
 from server.rest.app import RestApp, create_app
 from server.rest.doors import DOORS
 from server.rest.examples import curl
@@ -36,14 +36,23 @@ log = logging.getLogger(__name__)
 _QUIET_S = 0.1
 _QUIET_TRIES = 10
 _FLUSH_S = 1.0  # for calls that do not end by themselves: those that watch our health
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not bound)
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
-def run(settings: Settings) -> NoReturn:
-    """Serves until told to stop, then ends the process."""
+def run(settings: Settings, *, host_from: str) -> NoReturn:
+    """Serves until told to stop, then ends the process; ConfigError where that would be unsafe.
+
+    `host_from` is where the setting `host` came from.
+    """
+    try:
+        refuse_unsafe(settings, host_from)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     configure_logging(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(serve(settings))
+        log.info("stopped")
         # Here and now: threads may still work for callers who have had their answers, or have gone.
         logging.shutdown()
         sys.stdout.flush()
@@ -63,7 +72,7 @@ async def serve(settings: Settings) -> int:
     engine = open_engine(settings)
     bind(settings.host, settings.grpc_port, "--grpc-port").close()  # gRPC would not say why
     listener = bind(settings.host, settings.http_port, "--http-port")
-    rpc = RpcServer(engine, settings.host, settings.grpc_port)
+    rpc = open_rpc(engine)
     app = create_app(engine)
     server = _Server(uvicorn_config(settings, app))
     stop = _Stop()
@@ -74,9 +83,12 @@ async def serve(settings: Settings) -> int:
             await server.listening(serving)
             await rpc.start()
             gc.freeze()  # what is there now stays: 25 ms that no later collection takes
-            click.echo(welcome(settings, listener.getsockname()[1], rpc.port))
             ends = (stop.asked, serving, engine.refusal)
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            # Requests may come already; the welcome is for a server that is known to work.
+            await asyncio.wait((*ends, engine.tried), return_when=asyncio.FIRST_COMPLETED)
+            if not any(end.done() for end in ends):
+                click.echo(welcome(settings, listener.getsockname()[1], rpc.port))
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if engine.refusal.done():
                 raise ConfigError(engine.refusal.result())
             if serving.done():
@@ -91,11 +103,16 @@ async def _drain(
     engine: Engine, server: _Server, rpc: RpcServer, serving: asyncio.Task[None], stop: _Stop
 ) -> int:
     """Answers what was accepted, refuses the rest, closes the sockets; the exit code."""
-    log.info("stopping: new requests are refused, accepted ones are answered first")
     settings = engine.settings
     engine.leave()
     if settings.drain_delay_s:
+        log.info(
+            "not ready; serving for %g s more, then new requests are refused",
+            settings.drain_delay_s,
+        )
         await asyncio.wait((stop.now,), timeout=settings.drain_delay_s)
+    if not stop.now.done():
+        log.info("stopping: new requests are refused, accepted ones are answered first")
     over = asyncio.get_running_loop().time() + settings.drain_grace_s
     draining = asyncio.create_task(engine.drain())
     await asyncio.wait((draining, stop.now), return_when=asyncio.FIRST_COMPLETED)
@@ -163,10 +180,11 @@ class _Stop:
                 loop.remove_signal_handler(number)
 
     def _signalled(self) -> None:
-        for wish in (self.asked, self.now):
-            if not wish.done():
-                wish.set_result(None)
-                return
+        if not self.asked.done():
+            self.asked.set_result(None)
+        elif not self.now.done():
+            log.warning("stopping now")
+            self.now.set_result(None)
 
 
 def uvicorn_config(settings: Settings, app: RestApp) -> uvicorn.Config:
@@ -185,25 +203,23 @@ def uvicorn_config(settings: Settings, app: RestApp) -> uvicorn.Config:
     )
 
 
-def bind(host: str, port: int, flag: str) -> socket.socket:
-    """A listening TCP socket, or click's one-sentence error."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def open_rpc(engine: Engine) -> RpcServer:
+    """The gRPC server, bound: `bind` tells why a port cannot be had, and comes first."""
+    host, port = engine.settings.host, engine.settings.grpc_port
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return RpcServer(engine, host, port)
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            f"{flag} names another port"
-        ) from None
+        raise cannot_listen(host, port, str(error), "--grpc-port") from None
 
 
 def welcome(settings: Settings, http_port: int, grpc_port: int) -> str:
     """What a newcomer needs: the URLs, and one command per task to paste."""
-    anywhere = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
-    host = "127.0.0.1" if settings.host in anywhere else settings.host
-    host = f"[{host}]" if ":" in host else host
+    example = ANYWHERE.get(settings.host, settings.host)
+    host = f"[{example}]" if ":" in example else example
     url, target = f"http://{host}:{http_port}", f"grpc://{host}:{grpc_port}"
-    lines = [f"perceiver-server listens on {url} and {target} ({url}/docs explains)", ""]
+    everywhere = f"{settings.host} (every address of this machine), for example "
+    prefix = everywhere if settings.host in ANYWHERE else ""
+    lines = [f"perceiver-server listens on {prefix}{url} and {target} ({url}/docs explains)", ""]
     for door in DOORS.values():
         lines += [f"# {door.summary}", curl(url, door.task), ""]
     return "\n".join(lines)

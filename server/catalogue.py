@@ -61,11 +61,19 @@ class Catalogue:
         for name, folder in settings.models.items():
             if not NAME.fullmatch(name):
                 raise ValueError(f"models: {name!r} is not a model name ({NAME.pattern})")
+            if not folder.is_dir():
+                raise ValueError(f"models: there is no folder {str(folder)!r} for model {name!r}")
             self._add(name, "local", folder)
         self._defaults = dict(settings.default_models)
         for task, name in self._defaults.items():
-            if task not in PIPELINES or name not in self._entries:
-                raise ValueError(f"default_models: there is no task {task!r} or no model {name!r}")
+            if task not in PIPELINES:
+                tasks = ", ".join(sorted(PIPELINES))
+                raise ValueError(f"default_models: there is no task {task!r}; there are {tasks}")
+            if name not in self._entries:
+                raise ValueError(
+                    f"default_models: there is no model {name!r} for {task}: `perceiver-server "
+                    "models` lists them"
+                )
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())

@@ -55,6 +55,7 @@ class Child:
         self.on_ready: Callable[[], None] = lambda: None
         self.on_death: Callable[[], None] = lambda: None
         self.refusal: asyncio.Future[str]  # why it can never work; from start() on
+        self.tried: asyncio.Future[None]  # the first process works, or has ended; likewise
         self.hello: Any = None  # the first message of the running process
         self._module = module
         self._options = msgspec.json.encode(options).decode()
@@ -72,7 +73,8 @@ class Child:
 
     def start(self) -> None:
         """Starts the process, and again whenever it dies."""
-        self.refusal = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.refusal, self.tried = loop.create_future(), loop.create_future()
         self._supervisor = asyncio.create_task(self._supervise())
 
     @property
@@ -168,6 +170,8 @@ class Child:
             except Exception:  # no descriptors, no memory: perhaps later
                 log.exception("%s cannot be started", self._module)
                 failed_starts += 1
+            finally:
+                self._has_tried()
             self.restarts += 1
             await asyncio.sleep(_back_off_s(failed_starts))
 
@@ -200,12 +204,17 @@ class Child:
             raise _Refused(self.hello.message)
         self._channel = channel
         self._ready.set()
+        self._has_tried()
         self.on_ready()
         while True:
             reply = await channel.receive()
             if self._reply is None or self._reply.done():
                 raise FrameError("it spoke without being asked")
             self._reply.set_result(reply)
+
+    def _has_tried(self) -> None:
+        if not self.tried.done():
+            self.tried.set_result(None)
 
     def _spawn(self, fd: int) -> subprocess.Popen[bytes]:
         # -P and PYTHONPATH: the child imports this very code, not a folder `server` of wherever

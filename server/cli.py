@@ -14,22 +14,38 @@ import msgspec
 from perceiver_core.pipelines import PIPELINES
 from server.config import Settings
 from server.errors import Fault
-from server.options import ConfigError, effective_values, settings_of, settings_options
+from server.options import (
+    ConfigError,
+    effective_values,
+    settings_of,
+    settings_options,
+    source_of,
+    warn_of_unknown_variables,
+)
+
+SOURCES = (
+    "Every option is an environment variable too (--max-queue: PERCEIVER_MAX_QUEUE) and a key of "
+    "the YAML file that --config names (max_queue: 500). Flags win over variables, variables over "
+    "the file."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="perceiver-server")
 def main() -> None:
-    """Serves Perceiver models over REST."""
+    """Serves Perceiver models over REST and gRPC."""
 
 
-@main.command()
+@main.command(epilog=SOURCES)
 @settings_options
 @click.pass_context
 def serve(ctx: click.Context, /, **_: object) -> None:
     """Starts the server; SIGTERM or Ctrl-C drains it."""
     from server.app import run
 
-    run(settings_of(ctx))
+    settings = settings_of(ctx)
+    warn_of_unknown_variables()
+    run(settings, host_from=source_of(ctx, "host"))
 
 
 @main.command()
@@ -37,7 +53,9 @@ def serve(ctx: click.Context, /, **_: object) -> None:
 @click.pass_context
 def config(ctx: click.Context, /, **_: object) -> None:
     """Prints the effective values and where each came from."""
-    click.echo(effective_values(ctx, settings_of(ctx)))
+    settings = settings_of(ctx)
+    warn_of_unknown_variables()
+    click.echo(effective_values(ctx, settings))
 
 
 @main.command()

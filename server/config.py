@@ -8,12 +8,15 @@ help text are derived from it (server/options.py).  No other module reads the en
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, model_validator
 
 MIB = 1024 * 1024
+PREFIX = "PERCEIVER_"  # of every environment variable
 
 
 def _mapping(value: object) -> object:
@@ -50,7 +53,8 @@ class Settings(BaseModel):
     http_port: int = Field(8000, ge=0, le=65535, description="Port of the REST door; 0 picks one.")
     grpc_port: int = Field(8001, ge=0, le=65535, description="Port of the gRPC door; 0 picks one.")
     insecure: bool = Field(
-        False, description="Listen on a non-loopback address although no keys are configured."
+        False,
+        description="Listen on a non-loopback address; the server itself checks no keys yet.",
     )
 
     device: str = Field(
@@ -141,22 +145,9 @@ class Settings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _refuse_unsafe(self) -> Self:
-        if not is_loopback(self.host):
-            if self.fault_plan is not None:
-                raise ValueError(
-                    f"fault_plan injects faults and needs a loopback host, not {self.host!r}: "
-                    "drop --fault-plan, or use --host 127.0.0.1"
-                )
-            if not self.insecure:
-                raise ValueError(
-                    f"host {self.host!r} is reachable from other machines and no keys are "
-                    "configured: use --host 127.0.0.1, or pass --insecure if that is what you want"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
+        if self.http_port == self.grpc_port != 0:
+            raise ValueError(f"http_port and grpc_port are both {self.http_port}: they must differ")
         if self.timeout_ms > self.max_timeout_ms:
             raise ValueError(
                 f"timeout_ms {self.timeout_ms} is above max_timeout_ms {self.max_timeout_ms}"
@@ -169,6 +160,43 @@ class Settings(BaseModel):
         if self.model_repository is not None and not self.model_repository.is_dir():
             raise ValueError(f"model_repository {str(self.model_repository)!r} is not a directory")
         return self
+
+
+def refuse_unsafe(settings: Settings, host_from: str) -> None:
+    """ValueError where `serve` must not listen so; `host_from` is where `host` was set.
+
+    Commands that open no socket may have any host.
+    """
+    if is_loopback(settings.host):
+        return
+    host = f"host {settings.host!r} ({host_from})"
+    check_host(settings.host)
+    if settings.fault_plan is not None:
+        raise ValueError(
+            f"fault_plan injects faults and {host} is not loopback: drop --fault-plan, or use "
+            "--host 127.0.0.1"
+        )
+    if not settings.insecure:
+        raise ValueError(
+            f"{host} is reachable from other machines and the server checks no keys: use --host "
+            f"127.0.0.1, or say --insecure ({PREFIX}INSECURE=1) where something else settles who "
+            "may connect"
+        )
+
+
+def check_host(host: str) -> None:
+    """ValueError where no address is known for the host."""
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        raise ValueError(
+            f"host {host!r} is unknown: name an address of this machine, like 127.0.0.1"
+        ) from None
+
+
+def variables() -> list[str]:
+    """The names of the environment variables that have our prefix."""
+    return sorted(name for name in os.environ if name.startswith(PREFIX))
 
 
 def is_loopback(host: str) -> bool:

@@ -93,6 +93,11 @@ class Engine:
         """Done where the worker can never work with these settings: why not."""
         return self.worker.refusal
 
+    @property
+    def tried(self) -> asyncio.Future[None]:
+        """Done once the first worker works, or has ended."""
+        return self.worker.tried
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self

@@ -47,6 +47,7 @@ KINDS: dict[str, Kind] = {
     "too_large": Kind(413, "RESOURCE_EXHAUSTED", "rejected"),
     "queue_full": Kind(429, "RESOURCE_EXHAUSTED", "rejected", retry_after=1.0),
     "draining": Kind(503, "UNAVAILABLE", "rejected", retry_after=1.0),
+    "starting": Kind(503, "UNAVAILABLE", "rejected", retry_after=1.0),
     "load_failed": Kind(503, "UNAVAILABLE", "failed", retry_after=1.0),
     "worker_died": Kind(503, "UNAVAILABLE", "failed", retry_after=1.0),
     "out_of_memory": Kind(507, "RESOURCE_EXHAUSTED", "failed"),

@@ -10,17 +10,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 import yaml
 from click.core import ParameterSource
 from pydantic import ByteSize, ValidationError
 
-from server.config import Settings
+from server.config import PREFIX, Settings, variables
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-PREFIX = "PERCEIVER_"
+OTHER_VARIABLES = (PREFIX + "CONFIG", PREFIX + "SERVER")  # a flag of ours; the client's
 
 
 class ConfigError(click.ClickException):
@@ -50,7 +50,7 @@ def settings_options(command: Command) -> Command:
             default=field.default if boolean else None,
             envvar=PREFIX + name.upper(),
             help=f"{field.description}{_default_text(name)}",
-            metavar=None if boolean else "VALUE",
+            metavar=None if boolean else _metavar(field.annotation),
         )(command)
     return click.option(
         "--config",
@@ -80,6 +80,17 @@ def settings_of(ctx: click.Context) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigError("\n".join(_sentence(ctx, dict(e)) for e in error.errors())) from None
+
+
+def warn_of_unknown_variables() -> None:
+    """One line on stderr for each variable that has our prefix and is no setting."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {*OTHER_VARIABLES}
+    for name in variables():
+        if name not in known:
+            nearest = _nearest(name.removeprefix(PREFIX))
+            click.echo(
+                f"Warning: {name} is no setting; the nearest is {PREFIX}{nearest.upper()}", err=True
+            )
 
 
 def source_of(ctx: click.Context, name: str) -> str:
@@ -150,14 +161,22 @@ def _read_config_file(ctx: click.Context, _: click.Parameter, path: Path | None)
         raise ConfigError(f"{str(path)!r} must map keys to values, like `http_port: 8000`")
     for key in values:
         if key not in Settings.model_fields:
-            raise ConfigError(f"{str(path)!r}: unknown key {key!r}{_nearest(str(key))}")
+            raise ConfigError(
+                f"{str(path)!r}: unknown key {key!r}; the nearest valid key is "
+                f"{_nearest(str(key))!r}"
+            )
     ctx.find_root().meta["config_file"] = str(path)
     ctx.default_map = {key: value for key, value in values.items() if value is not None}
 
 
 def _nearest(key: str) -> str:
-    matches = difflib.get_close_matches(key.replace("-", "_").lower(), Settings.model_fields, 1, 0)
-    return f"; the nearest valid key is {matches[0]!r}" if matches else ""
+    """The setting whose name is most like `key`."""
+    return difflib.get_close_matches(key.replace("-", "_").lower(), Settings.model_fields, 1, 0)[0]
+
+
+def _metavar(annotation: Any) -> str:
+    """`[fast|reference]` where the type names the words."""
+    return f"[{'|'.join(get_args(annotation))}]" if get_origin(annotation) is Literal else "VALUE"
 
 
 def _sentence(ctx: click.Context, error: dict[str, Any]) -> str:
@@ -168,5 +187,7 @@ def _sentence(ctx: click.Context, error: dict[str, Any]) -> str:
     name = str(error["loc"][0])
     if error["type"] == "string_pattern_mismatch":
         reason = f"{Settings.model_fields[name].description}"
+    if error["type"].startswith("byte_size"):
+        reason += "; for example 4GiB"
     source = source_of(ctx, name)
     return f"{name} from {source} is {error['input']!r}: {reason[:1].lower()}{reason[1:]}"

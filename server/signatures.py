@@ -35,12 +35,18 @@ def image_format(data: bytes) -> str | None:
     return None
 
 
-def check_image(data: bytes) -> None:
-    """Fault unsupported_media_type for what is no image we read."""
-    if image_format(data) is None:
+def check_image(data: bytes, *, by_curl: bool = False) -> None:
+    """Fault unsupported_media_type for what is no image we read.
+
+    `by_curl` where the client may be `curl -d`, which leaves out a file's zero bytes and line ends.
+    """
+    stripped = by_curl and b"\0" not in data  # the header of every whole image has zero bytes
+    if image_format(data) is None or stripped:
+        found = describe(data)
+        advice = " (curl: --data-binary @FILE, not -d)" if by_curl and not found else ""
         raise Fault(
             "unsupported_media_type",
-            f"the body is not a {ACCEPTED} image{describe(data)}; send the image file's own bytes",
+            f"the body is not a {ACCEPTED} image{found}; send the image file's own bytes{advice}",
         )
 
 

@@ -14,6 +14,7 @@ from server.rest.parse import IN_THREAD_ABOVE, parse_json
 from server.rest.schemas import ClassificationParameters, ImageClassificationRequest
 from server.signatures import check_image, image_format
 
+CURL_TYPE = "application/x-www-form-urlencoded"  # what curl says of any body
 _MAX_PARAMETERS = 64 * 1024
 _STEP = 256 * 1024  # a multiple of 4
 _FORM_HELP = "send the image as the part `file`, and `parameters`, if any, as a JSON part"
@@ -29,18 +30,15 @@ class ImageCall(NamedTuple):
 
 async def image_call(headers: Headers, body: bytes) -> ImageCall:
     """Reads the body by what it is; its Content-Type is asked only where the bytes do not tell."""
-    if image_format(body):
-        return ImageCall(body, None, None)
     content_type = headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        call = await _from_form(content_type, body)
-    elif kind == "application/json" or body[:64].lstrip()[:1] == b"{":
-        call = await _from_json(body)
-    else:
-        call = ImageCall(body, None, None)
-    check_image(call.image)
-    return call
+    if not image_format(body):
+        if kind == "multipart/form-data":
+            return await _from_form(content_type, body)
+        if kind == "application/json" or body[:64].lstrip()[:1] == b"{":
+            return await _from_json(body)
+    check_image(body, by_curl=kind == CURL_TYPE or kind.startswith("text/"))
+    return ImageCall(body, None, None)
 
 
 async def _from_json(body: bytes) -> ImageCall:
@@ -49,6 +47,7 @@ async def _from_json(body: bytes) -> ImageCall:
         image = await asyncio.to_thread(decode_base64, request.inputs)
     else:
         image = decode_base64(request.inputs)
+    check_image(image)
     return ImageCall(image, request.parameters, request.model)
 
 
@@ -90,6 +89,7 @@ async def _from_form(content_type: str, body: bytes) -> ImageCall:
         raise Fault("invalid_input", f"the part `file` is missing or empty: {_FORM_HELP}")
     if len(parameters) > _MAX_PARAMETERS:
         raise Fault("too_large", f"the part `parameters` is over {_MAX_PARAMETERS} bytes")
+    check_image(image)
     parsed = None
     if parameters.strip() not in (b"", b"null"):
         parsed = await parse_json(parameters, ClassificationParameters)

@@ -60,7 +60,7 @@ def add_pages(app: FastAPI, engine: Engine) -> None:
         if engine.leaving:
             return error_response(Fault("draining", "the server is shutting down"))
         if not engine.ready():
-            return error_response(Fault("worker_died", "the worker is starting: try again soon"))
+            return error_response(Fault("starting", "the worker is starting: try again soon"))
         return JSONResponse({"status": "ready"})
 
     async def metrics() -> Response:
@@ -74,7 +74,7 @@ def add_pages(app: FastAPI, engine: Engine) -> None:
     app.add_api_route("/v1/models", models, summary="Models and their states.")
     app.add_api_route("/limits", limits, summary="Limits in force.")
     app.add_api_route("/livez", livez, summary="The process answers.")
-    unready: dict[int | str, dict[str, Any]] = {503: error_of("draining, worker_died")}
+    unready: dict[int | str, dict[str, Any]] = {503: error_of("draining, starting")}
     ready_text = "Requests would be served now."
     app.add_api_route("/readyz", readyz, summary=ready_text, responses=unready)
     app.add_api_route("/health", readyz, summary="The same as /readyz.", responses=unready)

@@ -36,13 +36,13 @@ class RpcServer:
         methods = {name: self._method(handle) for name, handle in handlers.items()}
         generic = grpc.method_handlers_generic_handler(SERVICE, methods)
         self._server.add_generic_rpc_handlers((generic,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         enable_server_reflection((SERVICE, HEALTH, REFLECTION), self._server)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError("gRPC cannot listen there") from error
+            raise OSError("gRPC cannot have it") from error
 
     def _method(self, handle: Handler) -> grpc.RpcMethodHandler[bytes, bytes]:
         """A unary call whose one message the handler reads itself, as bytes: what comes in too

@@ -149,8 +149,11 @@ def test_during_the_delay_work_is_still_taken(start: Any) -> None:
         until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready", 1)
         during = ask(server.url, "during")
         assert (during.status_code, during.headers["Connection"]) == (200, "close")
+        assert "not ready; serving for 60 s more, then new requests are refused" in server.log()
         server.signal()
         assert server.exit_code(5) in (0, 1)
+        assert "stopping now" in server.log()
+        assert server.log().endswith("stopped\n")
 
 
 @pytest.mark.parametrize("second", ["signal", "grace"])

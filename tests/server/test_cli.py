@@ -8,8 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
+import pytest
+
+from server.app import open_rpc, welcome
+from server.config import Settings
+from server.engine import Engine
 from tests.live_server import ROOT
 from tests.server.pictures import encoded
+from tests.server.serving import settings_of
 
 
 def run(
@@ -75,15 +82,28 @@ def test_serve_says_that_its_port_is_taken() -> None:
         port = taken.getsockname()[1]
         done = run("serve", "--http-port", str(port), "--grpc-port", "0")
     assert done.returncode == 1
-    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr == (
+        f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; --http-port names "
+        "another port\n"
+    )
+
+
+async def test_a_port_that_is_lost_at_the_last_moment_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        engine = Engine(settings_of(tmp_path, grpc_port=port))
+        with pytest.raises(click.ClickException, match=f"port {port}: .*; --grpc-port names"):
+            open_rpc(engine)
 
 
 def test_serve_refuses_an_open_address_and_bad_names(tmp_path: Path) -> None:
     for arguments, part in (
         (("--host", "0.0.0.0"), "--insecure"),  # noqa: S104
         (("--models", f"../a={tmp_path}"), "not a model name"),
-        (("--default-models", "fill-mask=nobody"), "nobody"),
+        (("--models", "mine=/nowhere"), "there is no folder '/nowhere' for model 'mine'"),
+        (("--models", "tiny-fashion=/nowhere"), "there is no folder '/nowhere'"),
+        (("--default-models", "fill-mask=nobody"), "there is no model 'nobody' for fill-mask"),
+        (("--default-models", "no-task=tiny"), "there is no task 'no-task'; there are fill-mask"),
     ):
         done = run("serve", *arguments)
         assert done.returncode == 2
@@ -91,11 +111,43 @@ def test_serve_refuses_an_open_address_and_bad_names(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_only_serve_refuses_an_open_address(model_repository: Path) -> None:
+    image = {"PERCEIVER_HOST": "0.0.0.0"}  # noqa: S104
+    options = ("--model", "text", "--model-repository", model_repository, "--threads", "1")
+    for command in (("models",), ("config",), ("predict", "text-classification", "a", *options)):
+        done = run(*command, env=image)
+        assert done.returncode == 0, done.stderr
+    refused = run("serve", env=image)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "Error: host '0.0.0.0' (PERCEIVER_HOST) is reachable from other machines and the server "
+        "checks no keys: use --host 127.0.0.1, or say --insecure (PERCEIVER_INSECURE=1) where "
+        "something else settles who may connect\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        (
+            "0.0.0.0",  # noqa: S104
+            r"0\.0\.0\.0 \(.*\), for example http://127\.0\.0\.1:1 and grpc://127\.0\.0\.1:2 ",
+        ),
+        ("::", r":: \(.*\), for example http://\[::1\]:1 and grpc://\[::1\]:2 "),
+        ("127.0.0.1", r"http://127\.0\.0\.1:1 and grpc://127\.0\.0\.1:2 "),
+    ],
+)
+def test_the_welcome_names_every_address_and_one_to_ask(host: str, said: str) -> None:
+    first = welcome(Settings(host=host), 1, 2).splitlines()[0]
+    assert re.match(f"perceiver-server listens on {said}", first)
+
+
 def test_a_device_that_is_not_there_is_one_sentence() -> None:
     anywhere = ("serve", "--http-port", "0", "--grpc-port", "0")
     for command in (("predict", "fill-mask", "a [MASK]"), anywhere):
         done = run(*command, "--device", "cuda:99")
         assert done.returncode == 2, done.stderr
+        assert done.stdout == ""  # nothing is promised before the worker works
         assert "Error: device 'cuda:99' is not there" in done.stderr.splitlines()[-1]
         assert "use --device cpu" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr

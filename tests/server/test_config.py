@@ -1,5 +1,6 @@
 """Where values come from, and what refuses to start."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner, Result
 from pydantic import ValidationError
 
 from server.cli import main
-from server.config import Settings
+from server.config import Settings, refuse_unsafe
 from server.options import flag_of
 
 
@@ -18,7 +19,7 @@ def config(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 def values(result: Result) -> dict[str, object]:
     assert result.exit_code == 0, result.output
-    parsed: dict[str, object] = yaml.safe_load(result.output)
+    parsed: dict[str, object] = yaml.safe_load(result.stdout)
     return parsed
 
 
@@ -91,8 +92,13 @@ def test_a_file_that_is_not_there_is_an_error() -> None:
     assert "No such file" in result.output
 
 
-def test_unknown_variables_are_ignored() -> None:
-    assert values(config(env={"PERCEIVER_PORT_8000_TCP": "tcp://10.0.0.1:8000"}))
+def test_unknown_variables_are_warned_of_with_the_nearest_valid_one() -> None:
+    known = {"PERCEIVER_SERVER": "http://a", "PERCEIVER_CONFIG": "", "PERCEIVER_THREADS": "1"}
+    result = config(env={"PERCEIVER_MAXQUEUE": "5", **known})
+    assert values(result)["max_queue"] == 256
+    assert result.stderr == (
+        "Warning: PERCEIVER_MAXQUEUE is no setting; the nearest is PERCEIVER_MAX_QUEUE\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,9 @@ def test_unknown_variables_are_ignored() -> None:
         ([], {"PERCEIVER_HTTP_PORT": "70000"}, "http_port from PERCEIVER_HTTP_PORT is '70000'"),
         (["--device", "gpu"], {}, "auto, cpu, cuda:N"),
         (["--models", "a"], {}, "NAME=VALUE"),
-        (["--memory-budget", "much"], {}, "memory_budget"),
+        (["--memory-budget", "lots"], {}, "for example 4GiB"),
+        (["--memory-budget", "4 elephants"], {}, "for example 4GiB"),
+        (["--http-port", "1", "--grpc-port", "1"], {}, "are both 1: they must differ"),
         (["--drain-delay-s", "nan"], {}, "drain_delay_s"),
         (["--timeout-ms", "9", "--max-timeout-ms", "8"], {}, "timeout_ms 9 is above"),
         (["--model-repository", "/nowhere"], {}, "is not a directory"),
@@ -117,24 +125,32 @@ def test_a_bad_value_is_named_with_its_source(
     assert part in result.output
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])  # noqa: S104
+def test_both_ports_may_be_picked() -> None:
+    assert values(config("--http-port", "0", "--grpc-port", "0"))["grpc_port"] == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5"])  # noqa: S104
 def test_an_open_address_needs_insecure(host: str) -> None:
-    refused = config("--host", host)
-    assert refused.exit_code == 2
-    assert "--insecure" in refused.output
-    assert values(config("--host", host, env={"PERCEIVER_INSECURE": "1"}))["host"] == host
+    with pytest.raises(ValueError, match="--insecure") as refused:
+        refuse_unsafe(Settings(host=host), "--host")
+    assert str(refused.value).startswith(f"host {host!r} (--host) is reachable")
+    refuse_unsafe(Settings(host=host, insecure=True), "--host")
+
+
+def test_a_host_without_an_address_is_unknown() -> None:
+    with pytest.raises(ValueError, match=r"^host 'example\.invalid' is unknown"):
+        refuse_unsafe(Settings(host="example.invalid"), "--host")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_needs_nothing(host: str) -> None:
-    assert values(config("--host", host))["host"] == host
+    refuse_unsafe(Settings(host=host, fault_plan=Path("plan.yaml")), "--host")
 
 
 def test_faults_are_injected_on_loopback_only() -> None:
-    assert values(config("--fault-plan", "plan.yaml"))["fault_plan"] == "plan.yaml"
-    refused = config("--fault-plan", "plan.yaml", "--host", "0.0.0.0", "--insecure")  # noqa: S104
-    assert refused.exit_code == 2
-    assert "loopback" in refused.output
+    open_to_all = Settings(host="::", insecure=True, fault_plan=Path("plan.yaml"))
+    with pytest.raises(ValueError, match="is not loopback"):
+        refuse_unsafe(open_to_all, "--host")
 
 
 def test_settings_cannot_be_changed_nor_misspelt() -> None:
@@ -150,3 +166,16 @@ def test_every_field_is_a_documented_flag() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert flag_of(name) in text
+
+
+def test_the_help_names_the_words_of_a_choice_and_the_other_sources() -> None:
+    text = CliRunner().invoke(main, ["serve", "--help"]).output
+    for words in ("[auto|float32|bfloat16]", "[fast|reference]", "[debug|info|warning|error]"):
+        assert words in text
+    assert "PERCEIVER_MAX_QUEUE" in text
+    assert "YAML file" in text
+
+
+def test_the_command_says_what_it_is() -> None:
+    assert "REST and gRPC" in CliRunner().invoke(main, ["--help"]).output
+    assert version("perceiver-server") in CliRunner().invoke(main, ["--version"]).output

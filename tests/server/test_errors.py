@@ -23,6 +23,7 @@ CONTRACT = {
     "too_large": (413, "RESOURCE_EXHAUSTED"),
     "queue_full": (429, "RESOURCE_EXHAUSTED"),
     "load_failed": (503, "UNAVAILABLE"),
+    "starting": (503, "UNAVAILABLE"),
     "draining": (503, "UNAVAILABLE"),
     "worker_died": (503, "UNAVAILABLE"),
     "deadline": (504, "DEADLINE_EXCEEDED"),
@@ -37,7 +38,9 @@ def test_the_table_is_the_contract() -> None:
     assert {code: (kind.http, kind.grpc) for code, kind in KINDS.items()} == CONTRACT
 
 
-@pytest.mark.parametrize("code", ["queue_full", "load_failed", "draining", "worker_died"])
+@pytest.mark.parametrize(
+    "code", ["queue_full", "load_failed", "starting", "draining", "worker_died"]
+)
 def test_what_may_be_tried_again_says_when(code: str) -> None:
     assert (Fault(code, "x").retry_after or 0) >= 1
 

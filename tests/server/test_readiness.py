@@ -21,6 +21,7 @@ from tests.server.rpc_calls import IMAGE, TEXT, call, channel_to, of_error
 from tests.server.test_under_load import PATIENCE_S, ask
 
 HANG = '[{"on": "start", "action": "hang"}]'
+CRASH = '[{"on": "start", "action": "crash"}]'
 
 
 def child_of(server: LiveServer, module: str) -> psutil.Process:
@@ -62,10 +63,14 @@ class Probes:
         assert ready in (200, 503)
         return ready == 200, self.serving()
 
+    def code(self) -> str:
+        """Why it is not ready."""
+        return str(httpx.get(self.server.url + "/readyz", timeout=PATIENCE_S).json()["code"])
+
 
 def test_the_truth_table(model_repository: Path, defaults: tuple[str, ...], tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
-    plan.write_text(HANG)
+    plan.write_text(CRASH)
     flags = ("--max-queue", "2", "--batch-timeout-s", "3", "--drain-delay-s", "60")
     with (
         serving(
@@ -76,10 +81,9 @@ def test_the_truth_table(model_repository: Path, defaults: tuple[str, ...], tmp_
     ):
         probes = Probes(server, channel)
         probes.until(False, "starting")
+        assert probes.code() == "starting"
 
         plan.write_text("[]")
-        until(lambda: len(psutil.Process(server.process.pid).children()) == 2, "children")
-        child_of(server, "server.worker").kill()
         probes.until(True, "started, nothing loaded")
 
         with still(child_of(server, "server.worker")):
@@ -106,6 +110,7 @@ def test_the_truth_table(model_repository: Path, defaults: tuple[str, ...], tmp_
         with still(child_of(server, "server.worker")):
             assert ask(server.url, "hangs").json()["code"] == "worker_died"
         probes.until(False, "no worker")
+        assert probes.code() == "starting"
         assert not probes.serving("text")
         plan.write_text("[]")
         child_of(server, "server.worker").kill()
@@ -113,7 +118,13 @@ def test_the_truth_table(model_repository: Path, defaults: tuple[str, ...], tmp_
 
         server.signal()
         probes.until(False, "draining")
+        assert probes.code() == "draining"
         assert ask(server.url, "still served").status_code == 200
+
+
+def test_who_has_read_the_welcome_is_served(model_repository: Path) -> None:
+    with serving("--model-repository", model_repository) as server, channel_to(server) as channel:
+        assert Probes(server, channel).look() == (True, True)
 
 
 @pytest.mark.parametrize(

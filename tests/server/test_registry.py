@@ -140,6 +140,7 @@ async def test_what_is_not_there_is_not_counted_as_a_request(
 async def test_settings_that_name_models_wrongly_are_refused(folder: Path, tmp_path: Path) -> None:
     for wrong in (
         {"models": {"../x": tmp_path}},
+        {"models": {"tiny": tmp_path / "nowhere"}},
         {"default_models": {TASK: "nobody"}},
         {"default_models": {"no-task": "tiny"}},
     ):

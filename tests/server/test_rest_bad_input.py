@@ -304,6 +304,24 @@ def test_other_formats_dressed_as_jpeg(live: LiveServer, name: str) -> None:
     assert name in refused(live, IMAGE, 415, code, files={"file": ("a.jpg", data, "image/jpeg")})
 
 
+BY_CURL = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("image", [JPEG, PNG, encoded("WEBP")])
+def test_an_image_that_curl_has_stripped(live: LiveServer, image: bytes) -> None:
+    assert live.post(IMAGE, content=image, headers=BY_CURL).status_code == 200
+    as_text = image.translate(None, b"\0\r\n")  # what `curl -d @FILE` sends
+    said = refused(live, IMAGE, 415, "unsupported_media_type", content=as_text, headers=BY_CURL)
+    assert said.endswith("own bytes (curl: --data-binary @FILE, not -d)")
+
+
+def test_what_curl_is_not_to_blame_for(live: LiveServer) -> None:
+    text = base64.b64encode(b"just text").decode()
+    for body in (b"GIF89a", json.dumps({"inputs": text}).encode()):
+        said = refused(live, IMAGE, 415, "unsupported_media_type", content=body, headers=BY_CURL)
+        assert "curl" not in said
+
+
 @pytest.mark.parametrize("start", [JPEG[:20], PNG[:24], b"RIFF\xff\xff\xff\xffWEBPVP8 "])
 def test_a_signature_alone_is_no_picture(live: LiveServer, start: bytes) -> None:
     for tail in (b"", bytes(1000), b"%PDF-1.7" * 100):

@@ -140,6 +140,16 @@ async def test_a_model_that_was_not_pulled_does_not_serve(tmp_path: Path) -> Non
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await check(channel, "nobody")
         assert error.value.code() is grpc.StatusCode.NOT_FOUND
+        assert error.value.details() == "there is no service or model 'nobody': List names them"
+
+
+async def test_health_lists_what_check_answers(tmp_path: Path) -> None:
+    async with serving(tmp_path) as engine, door(engine) as channel:
+        listed = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+        statuses = {name: int(answer.status) for name, answer in listed.statuses.items()}
+        assert set(statuses) == {"", "perceiver.v1.Perceiver", *engine.registry.slots}
+        assert statuses == {name: await check(channel, name) for name in statuses}
+        assert {statuses["tiny"], statuses["language-perceiver"]} == {SERVING, NOT_SERVING}
 
 
 async def test_a_broken_model_serves_again_after_its_back_off(tmp_path: Path) -> None:
