@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import psutil
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -293,6 +293,9 @@ def bounded(examples: int, steps: int) -> settings:
         max_examples=examples,
         stateful_step_count=steps,
         suppress_health_check=list(HealthCheck),
+        # A failing run is told as it was: to make it smaller takes minutes of real processes.
+        phases=[Phase.explicit, Phase.generate],
+        report_multiple_bugs=False,
     )
 
 
