@@ -92,6 +92,10 @@ def since(server: LiveServer, before: dict[str, float]) -> dict[str, float]:
     return {name: value - before[name] for name, value in counts(server).items()}
 
 
+def cancelled_by(server: LiveServer, protocol: str) -> float:
+    return server.metric("requests_total", outcome="cancelled", protocol=protocol)
+
+
 def at_rest(server: LiveServer) -> bool:
     return server.metric("queued") == server.metric("in_flight") == 0
 
@@ -139,11 +143,12 @@ def test_who_leaves_while_waiting_costs_nothing(server: LiveServer) -> None:
 
 def test_who_leaves_at_any_moment_is_counted_once(server: LiveServer) -> None:
     before = counts(server)
+    gone = {protocol: cancelled_by(server, protocol) for protocol in ("rest", "grpc")}
     moments = random.Random(0)
 
     async def post(number: int) -> None:
         writer = await connection(server.port, f"post {number}")
-        await asyncio.sleep(moments.random() / 10)
+        await asyncio.sleep(moments.random())
         await hang_up(writer)
 
     async def storm() -> list[str]:
@@ -151,9 +156,10 @@ def test_who_leaves_at_any_moment_is_counted_once(server: LiveServer) -> None:
 
             async def dial(number: int) -> str:
                 calling = call(channel, TEXT(inputs=[f"call {number}"]))
-                await asyncio.sleep(moments.random() / 10)
+                await asyncio.sleep(moments.random())
                 return await give_up(calling)
 
+            await channel.channel_ready()
             posts = asyncio.gather(*map(post, range(200)))
             ends = await asyncio.gather(*map(dial, range(200)))
             await posts
@@ -164,6 +170,8 @@ def test_who_leaves_at_any_moment_is_counted_once(server: LiveServer) -> None:
     after = since(server, before)
     assert set(ends) <= {"OK", "CANCELLED"}
     assert after["completed"] >= ends.count("OK")
+    for protocol, count in gone.items():
+        assert cancelled_by(server, protocol) > count
     assert after["completed"] + after["cancelled"] == after["received_total"] <= 400
     assert after["items_computed_total"] <= after["completed"] + 32 * 4
     sums = server.conservation()
