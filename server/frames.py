@@ -120,10 +120,13 @@ class _Codec(Generic[Message]):
             raise FrameError(f"the header cannot be read: {error}") from None
         if sum(spec.check() for row in envelope.rows for spec in row) != body:
             raise FrameError("the arrays do not add up to the body")
-        rows = [
-            {spec.name: np.empty(spec.shape, DTYPES[spec.dtype]) for spec in row}
-            for row in envelope.rows
-        ]
+        try:
+            rows = [
+                {spec.name: np.empty(spec.shape, DTYPES[spec.dtype]) for spec in row}
+                for row in envelope.rows
+            ]
+        except ValueError:  # no array may be so long, not even beside a 0
+            raise FrameError("a shape is not allowed in a frame") from None
         if any(len(row) != len(specs) for row, specs in zip(rows, envelope.rows, strict=True)):
             raise FrameError("a row names an array twice")
         return envelope.message, rows

@@ -183,6 +183,7 @@ NOTE = {"type": "note", "text": ""}
         (frame([NOTE, [[["x", "float32", [-1]]]]]), "shape"),
         (frame([NOTE, [[["x", "float32", [-2, -2]]]]], bytes(16)), "shape"),
         (frame([NOTE, [[["x", "float32", [1] * 9]]]], bytes(4)), "shape"),
+        (frame([NOTE, [[["x", "float32", [2**62, 2**62, 0]]]]]), "shape"),
         (frame([NOTE, [[["x", "float32", [2]]]]], bytes(4)), "add up"),
         (frame([NOTE, [[["x", "float32", [2**60, 2**60]]]]], bytes(4)), "add up"),
         (frame([NOTE, [[["x", "uint8", [2]], ["x", "uint8", [2]]]]], bytes(4)), "twice"),
