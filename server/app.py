@@ -191,7 +191,7 @@ def uvicorn_config(settings: Settings, app: RestApp) -> uvicorn.Config:
     """uvicorn as we use it: no log of its own, no lifespan, no websockets, our connections."""
     return uvicorn.Config(
         app,
-        http=connection_class(settings.header_timeout_s),
+        http=connection_class(settings.header_timeout_s, settings.body_timeout_s),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import threading
@@ -322,6 +323,64 @@ def test_a_trickling_body_gets_408(hasty: LiveServer) -> None:
         assert b'"too_slow"' in answer
         assert b"connection: close" in answer
         assert seconds_until_closed(sock) < 3
+
+
+def leave_unread(server: LiveServer, sock: socket.socket) -> None:
+    """Asks for megabytes and reads not one byte; returns when the answer has been computed."""
+    body = json.dumps({"inputs": ["[MASK] " * 30] * 12, "parameters": {"top_k": 100}}).encode()
+    head = f"POST /v1/fill-mask HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.port))
+    answered = server.metric("requests_total", outcome="completed", model="mask")
+    sock.sendall(head.encode() + body)
+    server.await_metric("requests_total", answered + 1, outcome="completed", model="mask")
+
+
+def test_an_answer_that_nobody_reads_is_given_up(hasty: LiveServer) -> None:
+    files = psutil.Process(hasty.process.pid).num_fds
+    assert hasty.http.get("/livez").status_code == 200
+    before = files()
+    with socket.socket() as sock:
+        leave_unread(hasty, sock)
+        assert files() == before + 1
+        until(lambda: files() == before, "the connection is closed", 20)
+        sock.settimeout(20)
+        data = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert data.startswith(b"HTTP/1.1 200 OK")
+        length = re.search(rb"content-length: (\d+)", data)
+        assert length is not None
+        assert len(data) < int(length[1])
+
+
+def test_a_stop_does_not_wait_for_an_answer_that_nobody_reads(start: Any) -> None:
+    with start() as server, socket.socket() as sock:
+        leave_unread(server, sock)
+        server.signal()
+        assert server.exit_code(20) == 0  # the grace and the patience are 30 s
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_to_upgrade_is_ignored(hasty: LiveServer, chunked: bool, cut: int) -> None:
+    body = json.dumps({"inputs": "hello"}).encode()
+    framing = f"Content-Length: {len(body)}"
+    if chunked:
+        framing, body = "Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+    request = f"POST {TEXT} HTTP/1.1\r\nHost: x\r\n{offer}\r\n{framing}\r\n\r\n".encode() + body
+    middle = request.index(b"\r\n\r\n") + 4 + cut
+    with hasty.socket() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(request[:middle])
+        assert hasty.http.get("/livez").status_code == 200  # the server's turn
+        sock.sendall(request[middle:] + b"GET /livez HTTP/1.1\r\n")  # nothing is read behind it
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.endswith(hasty.post("text-classification", json={"inputs": "hello"}).content)
+    with hasty.socket() as sock:
+        sock.sendall(f"GET /livez HTTP/1.1\r\nHost: x\r\n{offer}\r\n\r\n".encode())
+        assert received(sock, b"}").startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_deadline_ends_a_trickling_body(hasty: LiveServer) -> None:
