@@ -10,56 +10,54 @@ from typing import Any
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Answer, Engine
-from server.errors import Fault
 from server.request_id import request_id_of
-from server.rpc.errors import PROTOCOL, Context, abort
+from server.rpc.errors import PROTOCOL, Context, gone, refuse
+from server.rpc.patience import Patience
 from server.rpc.tasks import Rpc
 from server.rpc.wire import parse
 
-Handler = Callable[[Context], Awaitable[bytes]]
+Serve = Callable[[Context, str], Awaitable[Any]]  # takes the request's id; bytes, or has written
+Handler = Callable[[object, Context], Awaitable[Any]]
 
 FIELDS_BESIDE_INPUTS = 1000
-ROUNDING = 0.01  # the wire carries a deadline in three digits, rounded up
-FLIGHT_S = 0.02
 
 
-def handler(engine: Engine, rpc: Rpc) -> Handler:
-    """The handler of one task."""
-    settings = engine.settings
-    max_bytes = settings.max_message_bytes if rpc.media else settings.max_text_body_bytes
-    max_fields = settings.max_inputs + FIELDS_BESIDE_INPUTS
+def handler(engine: Engine, patience: Patience, serve: Serve) -> Handler:
+    """What gRPC calls: every error becomes a status, and no answer waits for ever to be read."""
 
-    async def handle(context: Context) -> bytes:
+    async def handle(_: object, context: Context) -> Any:
         request_id = requested_id(context)
         try:
-            engine.check_open()
-            message = await receive(context, settings.body_timeout_s)
-            request = parse(message, rpc.request, max_bytes=max_bytes, max_fields=max_fields)
-            answer = await ask(engine, rpc, request, context, request_id)
-            started = time.perf_counter()
-            response = rpc.response(answer.outputs).SerializeToString()
-            headers = answer.headers(time.perf_counter() - started)
-            context.set_trailing_metadata((("x-request-id", request_id), *headers.items()))
-            return response
+            answer = await serve(context, request_id)
         except Exception as error:  # noqa: BLE001 (all of them become statuses)
-            await abort(engine, context, error, request_id)
+            refusal = refuse(engine, error, request_id)
+        else:
+            patience.answered(context)
+            return answer
+        return await context.abort(*refusal)  # here, where the error with all it holds is gone
 
     return handle
 
 
-async def receive(context: Context, limit_s: float) -> bytes:
-    """The call's message; Fault too_slow or malformed."""
-    try:
-        async with asyncio.timeout(limit_s):
-            message = await context.read()
-    except TimeoutError:
-        raise Fault(
-            "too_slow",
-            f"the message did not arrive within {limit_s:g} s: send it faster, or a smaller one",
-        ) from None
-    if not isinstance(message, bytes):  # it is grpc.aio.EOF
-        raise Fault("malformed", "the call carries no message: send one")
-    return message
+def task(engine: Engine, patience: Patience, rpc: Rpc) -> Serve:
+    """How a task is served."""
+    settings = engine.settings
+    max_bytes = settings.max_message_bytes if rpc.media else settings.max_text_body_bytes
+    max_fields = settings.max_inputs + FIELDS_BESIDE_INPUTS
+
+    async def serve(context: Context, request_id: str) -> bytes:
+        engine.check_open()
+        message = await patience.receive(context)
+        request = parse(message, rpc.request, max_bytes=max_bytes, max_fields=max_fields)
+        del message
+        answer = await ask(engine, rpc, request, context, request_id)
+        started = time.perf_counter()
+        response = rpc.response(answer.outputs).SerializeToString()
+        headers = answer.headers(time.perf_counter() - started)
+        context.set_trailing_metadata((("x-request-id", request_id), *headers.items()))
+        return response
+
+    return serve
 
 
 async def ask(engine: Engine, rpc: Rpc, request: Any, context: Context, request_id: str) -> Answer:
@@ -81,22 +79,22 @@ async def ask(engine: Engine, rpc: Rpc, request: Any, context: Context, request_
     try:
         await asyncio.wait((working,))
     except asyncio.CancelledError:
-        if left_s is None or context.time_remaining() > FLIGHT_S + left_s * ROUNDING:
+        if gone(context, left_s).code == "cancelled":
             working.cancel()
         await asyncio.gather(working, return_exceptions=True)  # the engine has counted it
         raise
     return working.result()
 
 
-def list_models(engine: Engine) -> Handler:
-    """The handler of ListModels."""
+def list_models(engine: Engine) -> Serve:
+    """How ListModels is served."""
 
-    async def handle(context: Context) -> bytes:
-        context.set_trailing_metadata((("x-request-id", requested_id(context)),))
+    async def serve(context: Context, request_id: str) -> bytes:
+        context.set_trailing_metadata((("x-request-id", request_id),))
         models = [pb.Model(**asdict(status)) for status in engine.models()]
         return pb.ListModelsResponse(models=models).SerializeToString()
 
-    return handle
+    return serve
 
 
 def requested_id(context: Context) -> str:

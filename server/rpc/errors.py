@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import NoReturn
+import traceback
+from typing import NamedTuple
 
 import grpc
 
@@ -16,16 +17,30 @@ log = logging.getLogger(__name__)
 
 PROTOCOL = "grpc"
 MAX_DETAILS = 500  # characters: what percent-encoding makes of them must fit into a trailer
+ROUNDING = 0.01  # the wire carries a deadline in three digits, rounded up
+FLIGHT_S = 0.02
 
 
-async def abort(engine: Engine, context: Context, error: Exception, request_id: str) -> NoReturn:
-    """Logs and counts what went wrong, once, and ends the call with it."""
+class Refusal(NamedTuple):
+    """What `context.abort` takes."""
+
+    status: grpc.StatusCode
+    details: str
+    trailers: tuple[tuple[str, str], ...]
+
+
+def refuse(engine: Engine, error: Exception, request_id: str) -> Refusal:
+    """Logs and counts what went wrong, once, and lets go of the frames that it went through.
+
+    They and the error refer to each other, and to a message of up to 64 MiB.
+    """
     fault = fault_of(error, request_id)
+    traceback.clear_frames(error.__traceback__)
     engine.refuse(PROTOCOL, fault)
     level = logging.WARNING if fault.kind.http >= 500 else logging.INFO
     log.log(level, "request %s: %s %s", request_id, fault.kind.grpc, fault.code)
     status = grpc.StatusCode[fault.kind.grpc]
-    await context.abort(status, fault.message[:MAX_DETAILS], trailers(fault, request_id))
+    return Refusal(status, fault.message[:MAX_DETAILS], trailers(fault, request_id))
 
 
 def trailers(fault: Fault, request_id: str) -> tuple[tuple[str, str], ...]:
@@ -34,3 +49,13 @@ def trailers(fault: Fault, request_id: str) -> tuple[tuple[str, str], ...]:
     if fault.retry_after is None:
         return found
     return (*found, ("grpc-retry-pushback-ms", str(round(fault.retry_after * 1000))))
+
+
+def gone(context: Context, left_s: float | None) -> Fault:
+    """Why a call was cancelled that had `left_s` left at first: its client gave it up, or deadline.
+
+    Both look the same, and a client whose clock says so first cancels the call itself.
+    """
+    if left_s is None or context.time_remaining() > FLIGHT_S + left_s * ROUNDING:
+        return Fault("cancelled", "the caller went away before the answer")
+    return Fault("deadline", "the deadline passed before the message had arrived")

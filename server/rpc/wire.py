@@ -14,6 +14,8 @@ from server.errors import Fault
 
 M = TypeVar("M", bound=Message)
 
+SMALL_BYTES = 64 * 1024  # of a message that carries names, no data
+SMALL_FIELDS = 100
 _LONGEST_VARINT = 10
 
 
@@ -35,6 +37,11 @@ def parse(message: bytes, kind: type[M], *, max_bytes: int, max_fields: int) -> 
         raise Fault(
             "malformed", f"the message cannot be parsed: it must be a {name}, its strings UTF-8"
         ) from None
+
+
+def parse_small(message: bytes, kind: type[M]) -> M:
+    """The same for services whose messages are names."""
+    return parse(message, kind, max_bytes=SMALL_BYTES, max_fields=SMALL_FIELDS)
 
 
 def has_more_fields(message: bytes, limit: int) -> bool:

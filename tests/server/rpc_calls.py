@@ -78,10 +78,19 @@ def channel_to(live: LiveServer, *options: tuple[str, Any]) -> Iterator[Any]:
 @asynccontextmanager
 async def door(engine: Engine) -> AsyncIterator[Any]:
     """A channel to a gRPC door of the engine, both in this loop."""
+    async with (
+        opened(engine) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield channel
+
+
+@asynccontextmanager
+async def opened(engine: Engine) -> AsyncIterator[int]:
+    """The port of a gRPC door of the engine, in this loop."""
     server = RpcServer(engine, "127.0.0.1", 0)
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            yield channel
+        yield server.port
     finally:
         await server.stop(0)

@@ -125,10 +125,15 @@ def test_every_rpc_of_the_proto_is_served() -> None:
         assert rpc.name == "".join(word.title() for word in rpc.task.split("-"))
 
 
-def test_an_unknown_method_is_unimplemented(channel: Any) -> None:
+@pytest.mark.parametrize("name", ["/perceiver.v1.Perceiver/Nothing", "/nobody/Asks"])
+def test_an_unknown_method_is_unimplemented(live: LiveServer, channel: Any, name: str) -> None:
+    counted = live.metric("refused_total", protocol="grpc", code="wrong_method")
     with pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary("/perceiver.v1.Perceiver/Nothing")(b"")
-    assert of_error(error.value)[0] == "UNIMPLEMENTED"
+        channel.unary_unary(name)(b"")
+    status, code, sentence = of_error(error.value)
+    assert (status, code) == ("UNIMPLEMENTED", "wrong_method")
+    assert sentence == f"there is no RPC {name!r}: reflection lists what there is"
+    assert live.metric("refused_total", protocol="grpc", code="wrong_method") == counted + 1
 
 
 def test_reflection_describes_every_service(channel: Any) -> None:

@@ -14,7 +14,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.live_server import serving, until
+from tests.server.http2 import DATA, HEADERS, HELLO, PING, connection, frame, frames, opening
 from tests.server.rpc_calls import TEXT, call, channel_to, refusal
+
+PING_DATA = b"are you?"
 
 
 @pytest.fixture
@@ -89,6 +92,18 @@ def test_during_the_delay_calls_are_still_taken(start: Any) -> None:
         assert call(channel, TEXT(inputs=["during"])).results
         server.signal()
         assert server.exit_code(5) in (0, 1)
+
+
+def test_who_is_still_sending_a_message_is_told(start: Any) -> None:
+    with start() as server, connection(server) as sock:
+        sock.sendall(
+            HELLO + opening() + frame(DATA, b"\0\0\0\0\x09\x12", 0, 1) + frame(PING, PING_DATA)
+        )
+        coming = frames(sock)
+        assert any(kind == PING and payload == PING_DATA for kind, payload in coming)
+        server.signal()
+        assert any(kind == HEADERS and b"draining" in payload for kind, payload in coming)
+        assert server.exit_code() == 0
 
 
 def test_a_second_signal_ends_calls_with_a_reason(start: Any) -> None:
