@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,9 +21,11 @@ def hang_up(peer: str, port: int) -> None:
     host, _, peer_port = unquote(peer).partition(":")[2].rpartition(":")
     wanted = (host.strip("[]"), int(peer_port), port)
     for file in OPEN_FILES.iterdir():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as found:
-            if _ends(found) == wanted:
-                found.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # what is closed meanwhile, and what is no connection
+            if stat.S_ISSOCK(file.stat().st_mode):
+                with socket.socket(fileno=os.dup(int(file.name))) as found:
+                    if _ends(found) == wanted:
+                        found.shutdown(socket.SHUT_RDWR)
 
 
 def _ends(sock: socket.socket) -> tuple[str, int, int]:
