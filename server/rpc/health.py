@@ -36,7 +36,6 @@ class Health:
         self._patience = patience
         self._statuses: dict[str, HealthCheckResponse.ServingStatus] = {}
         self._news = asyncio.Event()  # of these statuses; the next ones have another
-        self.publish()
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """The service, for a server to register."""
