@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -45,12 +46,17 @@ class PerceiverModel(PreTrainedModel):
                     f"{self.config.d_model}: make them equal or pass an input_preprocessor"
                 )
             return Preprocessed(inputs, None, inputs)
-        if isinstance(inputs, Tensor) and inputs.is_floating_point():
-            inputs = inputs.to(self.dtype)
+        if isinstance(inputs, Mapping):
+            inputs = {name: self._own_dtype(values) for name, values in inputs.items()}
+        else:
+            inputs = self._own_dtype(inputs)
         out: Preprocessed = self.input_preprocessor(
             inputs, interpolate_pos_encoding=interpolate_pos_encoding
         )
         return out
+
+    def _own_dtype(self, inputs: Tensor) -> Tensor:
+        return inputs.to(self.dtype) if inputs.is_floating_point() else inputs
 
     def attend(
         self, inputs: Tensor, attention_mask: Tensor | None = None, trace: Trace | None = None
@@ -85,7 +91,7 @@ class PerceiverModel(PreTrainedModel):
         self,
         inputs: Any,
         attention_mask: Tensor | None = None,
-        subsampled_output_points: dict[str, Tensor] | None = None,
+        subsampled_output_points: Any = None,
         head_mask: Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
@@ -113,16 +119,15 @@ class PerceiverModel(PreTrainedModel):
         )
         return output if config.chosen("return_dict", return_dict) else output.to_tuple()
 
-    def _decoded(
-        self, embedded: Preprocessed, z: Tensor, points: dict[str, Tensor] | None, trace: Trace
-    ) -> Any:
+    def _decoded(self, embedded: Preprocessed, z: Tensor, points: Any, trace: Trace) -> Any:
         assert self.decoder is not None
         query = self.decoder.decoder_query(*embedded, subsampled_points=points)
         decoded = self.decoder(query, z, output_attentions=trace.want_weights)
         trace.cross_attentions.extend(decoded.cross_attentions or ())
         if self.output_postprocessor is None:
             return decoded.logits
-        return self.output_postprocessor(decoded.logits, modality_sizes=embedded.modality_sizes)
+        sizes = self.decoder.output_sizes(embedded.modality_sizes, points)
+        return self.output_postprocessor(decoded.logits, modality_sizes=sizes)
 
     def get_input_embeddings(self) -> Tensor:
         """The latents (num_latents, d_latents)."""

@@ -63,13 +63,15 @@ class PerceiverTrainablePositionEncoding(nn.Module):
         """Channels of a row."""
         return self.num_channels
 
-    def forward(self, size: tuple[int, int] | None = None) -> Tensor:
+    def forward(self, size: tuple[int, ...] | None = None) -> Tensor:
         """The table (positions, channels); for an image `size` (height, width) other than the
         trained square it is interpolated bicubically."""
         table: Tensor = self.position_embeddings
         side = math.isqrt(table.shape[0])
         if size is None or size == (side, side):
             return table
+        if len(size) != 2:
+            raise ValueError(f"trainable positions interpolate for images only, not for {size}")
         grid = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
         grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
         return grid.flatten(2)[0].transpose(0, 1)

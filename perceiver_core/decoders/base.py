@@ -21,11 +21,18 @@ class PerceiverAbstractDecoder(nn.Module):
         self,
         inputs: Tensor,
         modality_sizes: dict[str, int] | None = None,
-        inputs_without_pos: Tensor | None = None,
+        inputs_without_pos: Any = None,
         subsampled_points: Any = None,
     ) -> Tensor | None:
         """Queries (B, Q, C) for preprocessed inputs (B, M, c); None if the decoder needs none."""
         raise NotImplementedError
+
+    def output_sizes(
+        self, modality_sizes: dict[str, int] | None, subsampled_points: Any
+    ) -> dict[str, int] | None:
+        """The modalities of the output and how many elements each has; as the inputs' unless the
+        decoder says otherwise."""
+        return modality_sizes
 
     def forward(
         self, query: Tensor | None, z: Tensor, output_attentions: bool = False

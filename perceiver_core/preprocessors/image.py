@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from perceiver_core.config import PerceiverConfig
-from perceiver_core.positions import PerceiverTrainablePositionEncoding, build_position_encoding
-from perceiver_core.preprocessors.base import Preprocessed, Preprocessor
+from perceiver_core.preprocessors.base import PositionedPreprocessor, Preprocessed
 
 PREP_TYPES = ("conv", "patches", "pixels", "conv1x1")
 
@@ -58,7 +56,7 @@ class ConvDownsample(nn.Module):
         return F.max_pool2d(F.relu(self.batchnorm(self.conv(images))), kernel_size=3, stride=2)
 
 
-class PerceiverImagePreprocessor(Preprocessor):
+class PerceiverImagePreprocessor(PositionedPreprocessor):
     """Image preprocessing with one of four `prep_type`s and one of two position encodings
     (seed: PerceiverImagePreprocessor, every parameter there)."""
 
@@ -78,19 +76,21 @@ class PerceiverImagePreprocessor(Preprocessor):
         project_pos_dim: int = -1,
         **position_encoding_kwargs: Any,
     ) -> None:
-        super().__init__()
         if prep_type not in PREP_TYPES:
             raise ValueError(f"prep_type is {prep_type!r}: use one of {', '.join(PREP_TYPES)}")
-        if concat_or_add_pos not in ("concat", "add"):
-            raise ValueError(f"concat_or_add_pos is {concat_or_add_pos!r}: use 'concat' or 'add'")
+        super().__init__(
+            position_encoding_type,
+            out_channels,
+            concat_or_add_pos,
+            project_pos_dim,
+            **position_encoding_kwargs,
+        )
         self.prep_type = prep_type
         self.spatial_downsample = spatial_downsample
         self.temporal_downsample = temporal_downsample
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.conv_after_patching = conv_after_patching
-        self.concat_or_add_pos = concat_or_add_pos
-        self.project_pos_dim = project_pos_dim
         if prep_type == "conv":
             if math.log(spatial_downsample, 4) % 1 or temporal_downsample != 1:
                 raise ValueError("conv downsamples space by a power of 4 and never time")
@@ -99,26 +99,14 @@ class PerceiverImagePreprocessor(Preprocessor):
             if temporal_downsample != 1:
                 raise ValueError("conv1x1 does not downsample time")
             self.convnet_1x1 = nn.Conv2d(in_channels, out_channels, 1, stride=spatial_downsample)
-        self.position_embeddings, self.positions_projection = build_position_encoding(
-            position_encoding_type, out_channels, project_pos_dim, **position_encoding_kwargs
-        )
         self.conv_after_patches = (
             nn.Linear(conv_after_patching_in_channels, out_channels)
             if conv_after_patching
             else nn.Identity()
         )
-        self._projected: tuple[tuple[Any, ...], Tensor] | None = None
 
-    @property
-    def num_channels(self) -> int:
-        """Channels of the features and, unless added to them, of the positions."""
-        projected = self.project_pos_dim > 0
-        positions = self.project_pos_dim if projected else self.position_embeddings.output_size()
-        if self.concat_or_add_pos == "add":
-            return positions
-        return self._feature_channels() + positions
-
-    def _feature_channels(self) -> int:
+    def feature_channels(self) -> int:
+        """Channels of an input element."""
         temporal = self.position_embeddings.num_dimensions > 2
         if self.conv_after_patching or self.prep_type in ("conv", "conv1x1"):
             return self.out_channels
@@ -137,14 +125,7 @@ class PerceiverImagePreprocessor(Preprocessor):
 
         With `interpolate_pos_encoding` trainable positions follow the image's size.
         """
-        features = self.features(inputs)  # (B, ..., c)
-        index_dims = tuple(features.shape[1:-1])
-        features = features.flatten(1, -2)  # (B, M, c)
-        positions = self.positions(index_dims, features, interpolate_pos_encoding)
-        if self.concat_or_add_pos == "add":
-            return Preprocessed(features + positions, None, features)
-        positions = positions.expand(features.shape[0], -1, -1)
-        return Preprocessed(torch.cat([features, positions], dim=-1), None, features)
+        return self.with_positions(self.features(inputs), interpolate_pos_encoding)
 
     def features(self, inputs: Tensor) -> Tensor:
         """The features of every input element, channels last: (B, h, w, c) or (B, t, h, w, c)."""
@@ -164,20 +145,3 @@ class PerceiverImagePreprocessor(Preprocessor):
                 inputs = inputs[:, :: self.temporal_downsample]
             inputs = inputs[..., ::space, ::space]
         return inputs.movedim(-3, -1)
-
-    def positions(self, index_dims: tuple[int, ...], like: Tensor, interpolate: bool) -> Tensor:
-        """The positions (M, C) of a grid, projected; kept where nothing is learned."""
-        encoding = self.position_embeddings
-        if not isinstance(encoding, PerceiverTrainablePositionEncoding):
-            grid: Tensor = self.positions_projection(encoding(index_dims, like.device, like.dtype))
-            return grid
-        size = (index_dims[0], index_dims[1]) if interpolate else None
-        if torch.is_grad_enabled():
-            learning: Tensor = self.positions_projection(encoding(size))
-            return learning
-        weights = [encoding.position_embeddings, *self.positions_projection.parameters()]
-        key = (size, *((w.data_ptr(), w._version, w.dtype) for w in weights))
-        if self._projected is None or self._projected[0] != key:
-            with torch.inference_mode(False), torch.no_grad():  # kept for training too
-                self._projected = (key, self.positions_projection(encoding(size)))
-        return self._projected[1]

@@ -1,0 +1,78 @@
+"""Optical flow between two frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from perceiver_core.checkpoint import PreTrainedModel
+from perceiver_core.config import PerceiverConfig
+from perceiver_core.decoders import PerceiverOpticalFlowDecoder
+from perceiver_core.model import PerceiverModel
+from perceiver_core.outputs import PerceiverClassifierOutput
+from perceiver_core.preprocessors import PerceiverImagePreprocessor
+
+PATCH_CHANNELS = 54  # two frames, 3 x 3 pixels, RGB
+RESCALE_FACTOR = 100.0
+
+
+class PerceiverForOpticalFlow(PreTrainedModel):
+    """Every pixel, as a patch of both frames, is an input and a query
+    (seed: PerceiverForOpticalFlow)."""
+
+    def __init__(self, config: PerceiverConfig) -> None:
+        super().__init__(config)
+        positions = {"num_bands": 64, "max_resolution": config.train_size}
+        preprocessor = PerceiverImagePreprocessor(
+            config,
+            prep_type="patches",
+            spatial_downsample=1,
+            temporal_downsample=2,
+            conv_after_patching=True,
+            conv_after_patching_in_channels=PATCH_CHANNELS,
+            fourier_position_encoding_kwargs=positions,
+        )
+        decoder = PerceiverOpticalFlowDecoder(
+            config,
+            output_image_shape=config.train_size,
+            rescale_factor=RESCALE_FACTOR,
+            num_channels=preprocessor.num_channels,
+            position_encoding_type="fourier",
+            fourier_position_encoding_kwargs=positions,
+        )
+        self.perceiver = PerceiverModel(config, decoder, preprocessor)
+
+    def forward(
+        self,
+        inputs: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> PerceiverClassifierOutput | tuple[Any, ...]:
+        """3 x 3 patches of both frames, (B, 2, 27, H, W) in [-1, 1] -> flow (B, H, W, 2) in units
+        of 20 pixels, u right and v down; labels of that shape give the mean end-point error.
+
+        Trained at `config.train_size`; the Fourier positions follow any other size.
+        """
+        if inputs is None:
+            raise ValueError("give inputs")
+        outputs = self.perceiver(
+            inputs=inputs,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        flow = outputs.logits.float()
+        if flow.ndim == 3:
+            flow = flow.unflatten(1, inputs.shape[-2:])
+        loss = None if labels is None else (flow - labels).norm(dim=-1).mean()
+        output = PerceiverClassifierOutput(
+            loss, flow, outputs.hidden_states, outputs.attentions, outputs.cross_attentions
+        )
+        return output if self.config.chosen("return_dict", return_dict) else output.to_tuple()
