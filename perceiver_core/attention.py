@@ -41,7 +41,7 @@ class MultiHeadAttention(nn.Module):
     """Normalise, project, attend: (B, N, q_dim) x (B, M, kv_dim) -> (B, N, v_channels).
 
     `fast` selects the quickest kernels; without it the scores are formed as the published port
-    forms them.
+    forms them. `folded`: see Attention.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class MultiHeadAttention(nn.Module):
         self.qk_per_head = qk // num_heads
         self.v_per_head = v // num_heads
         self.fast = False
+        self.folded = False
         self.layernorm1 = nn.LayerNorm(q_dim)
         self.layernorm2 = nn.LayerNorm(kv_dim) if kv_dim is not None else None
         source = q_dim if kv_dim is None else kv_dim
@@ -132,7 +133,7 @@ class MultiHeadAttention(nn.Module):
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The fused kernels want one width for q, k and v: the narrower are padded with zeros,
         which leaves every product as it is."""
-        width = max(self.qk_per_head, self.v_per_head)
+        width, out = max(q.shape[-1], v.shape[-1]), v.shape[-1]
         q, k, v = (
             F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v)
         )
@@ -141,7 +142,14 @@ class MultiHeadAttention(nn.Module):
         context: Tensor = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale
         )
-        return context[..., : self.v_per_head]
+        return context[..., :out]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Queries (B or 1, N, C), keys (B, M, C), values (B, M, c) of one head -> (B, N, c)."""
+        q, k, v = q[:, None], k[:, None], v[:, None]
+        if self.fast:
+            return self._fast(q, k, v, mask)[:, 0]
+        return self._explicit(q, k, v, mask, None)[0][:, 0]
 
 
 class AttentionOutput(nn.Module):
@@ -153,7 +161,12 @@ class AttentionOutput(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention, its output projection and the optional residual to the queries."""
+    """Attention, its output projection and the optional residual to the queries.
+
+    Where `self.folded` is set, cross-attention of one head projects only the shorter of its two
+    sides: a product of two projections is one projection, and the longer side may be the whole
+    image.
+    """
 
     def __init__(
         self,
@@ -184,9 +197,28 @@ class Attention(nn.Module):
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Shapes as MultiHeadAttention; the output has the width of x."""
-        context, weights = self.self(x, inputs, mask, head_mask, need_weights)
-        out = self.output.dense(context)
+        weights = None
+        folds = self.self.folded and self.self.num_heads == 1 and inputs is not None
+        if folds and head_mask is None and not need_weights:
+            out = self._folded(x, inputs, mask)
+        else:
+            context, weights = self.self(x, inputs, mask, head_mask, need_weights)
+            out = self.output.dense(context)
         return (out + x if self.use_query_residual else out), weights
+
+    def _folded(self, x: Tensor, inputs: Tensor | None, mask: Tensor | None) -> Tensor:
+        own, dense = self.self, self.output.dense
+        assert inputs is not None
+        assert own.layernorm2 is not None
+        q, kv = own.layernorm1(x), own.layernorm2(inputs)
+        if kv.shape[1] > q.shape[1]:
+            # The bias of the keys adds the same to all scores of a query, which softmax ignores.
+            pooled = own.attend(own.query(q) @ own.key.weight, kv, kv, mask)
+            return dense(own.value(pooled))  # type: ignore[no-any-return]  # nn.Module is untyped
+        k, v = own.key(kv), own.value(kv) @ dense.weight.T
+        bias = (k @ own.query.bias)[:, None, None] / math.sqrt(own.qk_per_head)
+        mask = bias if mask is None else bias + mask
+        return own.attend(q, k @ own.query.weight, v, mask) + dense.bias
 
 
 class Mlp(nn.Module):

@@ -32,9 +32,9 @@ def resolve_dtype(dtype: str, numerics: str, device: torch.device) -> torch.dtyp
 
 def set_numerics(model: nn.Module, numerics: str) -> None:
     """Choose how the model computes: 'reference' (the published port's order of operations) or
-    'fast' (the quickest attention kernels)."""
+    'fast' (the quickest attention kernels, folded projections)."""
     if numerics not in NUMERICS:
         raise ValueError(f"numerics is {numerics!r}: use one of {', '.join(NUMERICS)}")
     for module in model.modules():
         if isinstance(module, MultiHeadAttention):
-            module.fast = numerics == "fast"
+            module.fast = module.folded = numerics == "fast"

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from perceiver_core.attention import MultiHeadAttention
 from perceiver_core.checkpoint import PreTrainedModel
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ def _twin(model: PreTrainedModel) -> PreTrainedModel:
     for module in twin.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.float()  # running means move by steps that bfloat16 would round away
+        if isinstance(module, MultiHeadAttention):
+            module.folded = True
     twin.load_state_dict(model.state_dict())
     return twin.train()
 

@@ -5,12 +5,13 @@ import logging
 import tempfile
 from pathlib import Path
 
-from training.sources import fashion, fill_mask, language_id
+from training.sources import fashion, fill_mask, language_id, optical_flow
 
 MAKERS = {
     "language-id": language_id.prepare,
     "fashion": fashion.prepare,
     "fill-mask": fill_mask.prepare,
+    "optical-flow": optical_flow.prepare,
 }
 
 

@@ -22,6 +22,7 @@ RECIPES = {
     "tiny-language-id": ("training.language_id", "language-id.npz"),
     "tiny-fashion": ("training.fashion", "fashion.npz"),
     "tiny-fill-mask": ("training.fill_mask", "fill-mask.npz"),
+    "tiny-flow": ("training.optical_flow", "optical-flow.npz"),
 }
 
 
@@ -66,6 +67,8 @@ def main(
             start(model)
             if hasattr(recipe, "SPAN"):
                 read_in_order(model.perceiver, recipe.SPAN)
+            if hasattr(recipe, "prepare_model"):
+                recipe.prepare_model(model)
         model = model.to(place)
         loss = recipe.loss_function(source, place, np.random.default_rng(seed))
         fit(model, loss, Budget(minutes, learning_rate or recipe.PEAK_LEARNING_RATE), folder)

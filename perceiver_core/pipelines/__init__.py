@@ -11,10 +11,12 @@ from perceiver_core.folders import read_json
 from perceiver_core.pipelines.base import Pipeline, Row
 from perceiver_core.pipelines.fill_mask import FillMask
 from perceiver_core.pipelines.image_classification import ImageClassification
+from perceiver_core.pipelines.optical_flow import OpticalFlow
 from perceiver_core.pipelines.text_classification import TextClassification
 
 PIPELINES: dict[str, type[Pipeline[Any, Any]]] = {
-    pipeline.task: pipeline for pipeline in (TextClassification, FillMask, ImageClassification)
+    pipeline.task: pipeline
+    for pipeline in (TextClassification, FillMask, ImageClassification, OpticalFlow)
 }
 
 TASK_OF_ARCHITECTURE = {
@@ -23,6 +25,7 @@ TASK_OF_ARCHITECTURE = {
     "PerceiverForImageClassificationLearned": ImageClassification.task,
     "PerceiverForImageClassificationFourier": ImageClassification.task,
     "PerceiverForImageClassificationConvProcessing": ImageClassification.task,
+    "PerceiverForOpticalFlow": OpticalFlow.task,
 }
 
 

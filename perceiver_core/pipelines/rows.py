@@ -41,6 +41,34 @@ def decode_positions(model: Any, latents: Tensor, positions: NDArray[Any]) -> ND
     return to_numpy(logits[0, : len(wanted)])
 
 
+def flow_rows(
+    model: Any, tiles: list[NDArray[Any]], points: list[NDArray[Any]]
+) -> list[NDArray[Any]]:
+    """Tiles uint8 (2, H, W, 3) and flat indices (Q,) of their pixels -> flow float32 (Q, 2) in
+    pixels, one tile after the other but for the trunk: memory is that of one tile."""
+    from perceiver_core.tasks.optical_flow import PIXELS
+
+    perceiver = model.perceiver
+    attended = torch.cat([perceiver.attend(_flow_inputs(model, tile)) for tile in tiles])
+    found = []
+    for z, tile, wanted in zip(perceiver.encoder.process(attended), tiles, points, strict=True):
+        index = torch.from_numpy(wanted).to(model.device)
+        padding = index[-1:].expand(max(0, MIN_QUERIES - len(index)))
+        queries = _flow_inputs(model, tile)[:, torch.cat([index, padding])]
+        flow = perceiver.decode(z[None], queries).flatten(1, -2)
+        found.append(to_numpy(flow[0, : len(index)]) * PIXELS)
+    return found
+
+
+def _flow_inputs(model: Any, tile: NDArray[Any]) -> Tensor:
+    """The preprocessed pixels (1, H * W, C) of a tile."""
+    from perceiver_core.tasks.optical_flow import flow_patches
+
+    frames = torch.from_numpy(tile).to(model.device).movedim(-1, 1)[None]
+    inputs: Tensor = model.perceiver.preprocess(flow_patches(frames.float() / 127.5 - 1)).inputs
+    return inputs
+
+
 def to_numpy(tensor: Tensor) -> NDArray[Any]:
     """float32 on the CPU."""
     array: NDArray[Any] = tensor.float().cpu().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.config import PerceiverConfig
@@ -15,6 +16,15 @@ from perceiver_core.preprocessors import PerceiverImagePreprocessor
 
 PATCH_CHANNELS = 54  # two frames, 3 x 3 pixels, RGB
 RESCALE_FACTOR = 100.0
+PIXELS = 20.0  # of one unit of the model's output
+
+
+def flow_patches(frames: Tensor) -> Tensor:
+    """The 3 x 3 neighbourhood of every pixel: (B, 2, 3, H, W) in [-1, 1] -> (B, 2, 27, H, W), the
+    channels ordered (row, column, colour), zeros beyond the edge."""
+    folded = F.unfold(frames.flatten(0, 1), 3, padding=1).unflatten(1, (3, 9)).transpose(1, 2)
+    patches: Tensor = folded.flatten(1, 2).reshape(*frames.shape[:2], 27, *frames.shape[3:])
+    return patches
 
 
 class PerceiverForOpticalFlow(PreTrainedModel):
@@ -54,7 +64,7 @@ class PerceiverForOpticalFlow(PreTrainedModel):
         return_dict: bool | None = None,
     ) -> PerceiverClassifierOutput | tuple[Any, ...]:
         """3 x 3 patches of both frames, (B, 2, 27, H, W) in [-1, 1] -> flow (B, H, W, 2) in units
-        of 20 pixels, u right and v down; labels of that shape give the mean end-point error.
+        of PIXELS, u right and v down; labels of that shape give the mean end-point error.
 
         Trained at `config.train_size`; the Fourier positions follow any other size.
         """

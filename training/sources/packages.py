@@ -1,4 +1,4 @@
-"""Fetch Debian and npm packages by name with their ordinary clients, unpacked into a work folder.
+"""Fetch Debian, npm and PyPI packages by name with their ordinary clients, into a work folder.
 
 Nothing is installed and the system is not edited: a .deb is only unpacked (`dpkg -x`), and where
 apt has no package lists (or stale ones) fresh lists go to the work folder, not to /var/lib/apt.
@@ -7,7 +7,9 @@ apt has no package lists (or stale ones) fresh lists go to the work folder, not 
 import json
 import logging
 import subprocess
+import sys
 import tarfile
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -82,6 +84,24 @@ def npm(name: str, version: str, licence: str, work: Path) -> Package:
         with tarfile.open(file) as archive:
             archive.extractall(root, filter="data")
     return Package("npm", name, version, licence, root / "package")
+
+
+def pypi(name: str, version: str, licence: str, work: Path) -> Package:
+    """Download and unpack one wheel; nothing is installed and none of its code runs."""
+    folder = work / "pypi"
+    folder.mkdir(parents=True, exist_ok=True)
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    if not list(folder.glob(pattern)):
+        log.info("pip download %s==%s", name, version)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--only-binary=:all:", f"{name}=={version}"]
+        subprocess.run(command, cwd=folder, check=True)
+    (file,) = folder.glob(pattern)
+    root = work / "unpacked" / f"pypi-{name}"
+    if not root.exists():
+        with zipfile.ZipFile(file) as archive:
+            archive.extractall(root)  # noqa: S202 (zipfile keeps members inside)
+    return Package("PyPI", name, version, licence, root)
 
 
 def write_sources(path: Path, packages: list[Package], used_for: str) -> None:
