@@ -70,7 +70,7 @@ async def prepare(
     bounds = [0]
     for index, item in enumerate(items):
         with naming(index, len(items)):
-            if pipeline.media:
+            if pipeline.encoded(item):
                 rows += await media.preprocess(folder, item)
             else:
                 rows += pipeline.preprocess(item)

@@ -143,8 +143,10 @@ def sampled(pictures: Tensor, points: Tensor, beyond: str) -> Tensor:
     [0, 1]."""
     half = torch.tensor([pictures.shape[3], pictures.shape[2]]) / 2
     grid = (points / half)[:, None]
-    seen = F.grid_sample(pictures.float() / 255, grid, padding_mode=beyond, align_corners=False)
-    return seen[:, :, 0]
+    seen: Tensor = F.grid_sample(
+        pictures.float() / 255, grid, padding_mode=beyond, align_corners=False
+    )[:, :, 0]
+    return seen
 
 
 def over(cutouts: Tensor, pictures: Tensor) -> Tensor:

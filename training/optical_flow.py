@@ -83,7 +83,7 @@ def flow_at(model: PreTrainedModel, frames: Tensor, chosen: Tensor) -> Tensor:
     pixels = perceiver.preprocess(flow_patches(frames)).inputs
     latents = perceiver.encoder.process(perceiver.attend(pixels))
     flow: Tensor = perceiver.decode(latents, pixels[:, chosen])
-    return flow.float() * PIXELS
+    return flow.flatten(1, -2).float() * PIXELS
 
 
 def prepare_model(model: PreTrainedModel) -> None:

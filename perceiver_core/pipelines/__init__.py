@@ -11,12 +11,19 @@ from perceiver_core.folders import read_json
 from perceiver_core.pipelines.base import Pipeline, Row
 from perceiver_core.pipelines.fill_mask import FillMask
 from perceiver_core.pipelines.image_classification import ImageClassification
+from perceiver_core.pipelines.multimodal_autoencoding import MultimodalAutoencoding
 from perceiver_core.pipelines.optical_flow import OpticalFlow
 from perceiver_core.pipelines.text_classification import TextClassification
 
 PIPELINES: dict[str, type[Pipeline[Any, Any]]] = {
     pipeline.task: pipeline
-    for pipeline in (TextClassification, FillMask, ImageClassification, OpticalFlow)
+    for pipeline in (
+        TextClassification,
+        FillMask,
+        ImageClassification,
+        OpticalFlow,
+        MultimodalAutoencoding,
+    )
 }
 
 TASK_OF_ARCHITECTURE = {
@@ -26,6 +33,7 @@ TASK_OF_ARCHITECTURE = {
     "PerceiverForImageClassificationFourier": ImageClassification.task,
     "PerceiverForImageClassificationConvProcessing": ImageClassification.task,
     "PerceiverForOpticalFlow": OpticalFlow.task,
+    "PerceiverForMultimodalAutoencoding": MultimodalAutoencoding.task,
 }
 
 

@@ -26,7 +26,7 @@ class Pipeline(ABC, Generic[Input, Output]):
 
     task: ClassVar[str]
     input_type: ClassVar[type]
-    media: ClassVar[bool] = False  # inputs hold encoded media of strangers
+    media: ClassVar[bool] = False  # `input_type` holds encoded media of strangers
 
     def __init__(self, config: PerceiverConfig, folder: Path) -> None:
         self.config = config
@@ -45,6 +45,10 @@ class Pipeline(ABC, Generic[Input, Output]):
     @abstractmethod
     def check(self, item: Input) -> None:
         """Refuse what can be seen to be wrong without work. Raises InvalidInput."""
+
+    def encoded(self, item: Input) -> bool:
+        """Whether an item holds media that are still to be decoded."""
+        return self.media and isinstance(item, self.input_type)
 
     def answer_characters(self, item: Input) -> int:
         """About how long the answer to a checked item is, where an item can ask for much."""

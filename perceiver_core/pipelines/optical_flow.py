@@ -30,13 +30,23 @@ class OpticalFlowInput:
 
 
 @dataclass(frozen=True)
+class FramePair:
+    """As OpticalFlowInput, decoded: RGB uint8 (H, W, 3)."""
+
+    frame1: Frame
+    frame2: Frame
+    region: Region | None = None
+    stride: int = 1
+
+
+@dataclass(frozen=True)
 class Flow:
     """float32 (h, w, 2): pixels to the right and down that each pixel of frame 1 moves."""
 
     flow: NDArray[np.float32]
 
 
-class OpticalFlow(Pipeline[OpticalFlowInput, Flow]):
+class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
     """PerceiverForOpticalFlow; a row is a tile of the model's own size."""
 
     task = "optical-flow"
@@ -44,7 +54,7 @@ class OpticalFlow(Pipeline[OpticalFlowInput, Flow]):
     media = True
     decode: Callable[[bytes], Frame] = staticmethod(decode_trusted)
 
-    def check(self, item: OpticalFlowInput) -> None:
+    def check(self, item: OpticalFlowInput | FramePair) -> None:
         """Stride and region are possible for some image."""
         if item.stride < 1:
             raise InvalidInput(f"stride is {item.stride}: use 1 or more")
@@ -54,25 +64,23 @@ class OpticalFlow(Pipeline[OpticalFlowInput, Flow]):
                 "last two at least 1"
             )
 
-    def preprocess(self, item: OpticalFlowInput) -> list[Row]:
-        """As `tile_rows`, of the decoded frames."""
-        frame1 = self.decode(item.frame1)
-        return self.tile_rows(frame1, self.decode(item.frame2), item.region, item.stride)
-
-    def tile_rows(
-        self, frame1: Frame, frame2: Frame, region: Region | None = None, stride: int = 1
-    ) -> list[Row]:
-        """uint8 RGB frames (H, W, 3) -> a row for each tile that holds a wanted pixel: `frames`
-        uint8 (2, h, w, 3), the wanted `points` int64 (Q,) of it, where they go in the `field`
-        (Q,), `place` int64: how often the tile counts, and the height and width of the field.
+    def preprocess(self, item: OpticalFlowInput | FramePair) -> list[Row]:
+        """A row for each tile that holds a wanted pixel: `frames` uint8 (2, h, w, 3), the wanted
+        `points` int64 (Q,) of it, where they go in the `field` (Q,), `place` int64: how often the
+        tile counts, and the height and width of the field.
 
         An image smaller than a tile is padded below and to the right.
         """
+        frame1, frame2 = item.frame1, item.frame2
+        if isinstance(frame1, bytes):
+            frame1 = self.decode(frame1)
+        if isinstance(frame2, bytes):
+            frame2 = self.decode(frame2)
         if frame1.shape != frame2.shape:
             raise InvalidInput(
                 f"frame2 is {_size(frame2)}, frame1 is {_size(frame1)}: both must have one size"
             )
-        rows_wanted, columns_wanted = _wanted(frame1.shape[:2], region, stride)
+        rows_wanted, columns_wanted = _wanted(frame1.shape[:2], item.region, item.stride)
         height, width = self.config.train_size
         pair = np.stack([pad_to(frame, (height, width)) for frame in (frame1, frame2)])
         rows = []
@@ -107,7 +115,7 @@ class OpticalFlow(Pipeline[OpticalFlowInput, Flow]):
             for flow, row in zip(found, rows, strict=True)
         ]
 
-    def postprocess(self, item: OpticalFlowInput, rows: list[Row]) -> Flow:
+    def postprocess(self, item: OpticalFlowInput | FramePair, rows: list[Row]) -> Flow:
         """The tiles blended: each pixel is a mean of its tiles, weighted by how far it lies from
         their edges."""
         _, height, width = rows[0]["place"]

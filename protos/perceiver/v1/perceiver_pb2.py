@@ -24,15 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cperceiver/v1/perceiver.proto\x12\x0cperceiver.v1\"%\n\x05Label\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"-\n\x06Labels\x12#\n\x06labels\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Label\"\x92\x01\n\x19TextClassificationRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x38\n\x11\x66unction_to_apply\x18\x04 \x01(\x0e\x32\x1d.perceiver.v1.FunctionToApplyB\x08\n\x06_top_k\"C\n\x1aTextClassificationResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.perceiver.v1.Labels\"_\n\x0f\x46illMaskRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07targets\x18\x04 \x03(\tB\x08\n\x06_top_k\"8\n\x10\x46illMaskResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Spans\"+\n\x05Spans\x12\"\n\x05spans\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Fills\"*\n\x05\x46ills\x12!\n\x05\x66ills\x18\x01 \x03(\x0b\x32\x12.perceiver.v1.Fill\"Y\n\x04\x46ill\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\r\n\x05token\x18\x03 \x01(\r\x12\x11\n\ttoken_str\x18\x04 \x01(\t\x12\x0e\n\x06tokens\x18\x05 \x03(\r\"\x93\x01\n\x1aImageClassificationRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\x0c\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x38\n\x11\x66unction_to_apply\x18\x04 \x01(\x0e\x32\x1d.perceiver.v1.FunctionToApplyB\x08\n\x06_top_k\"D\n\x1bImageClassificationResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.perceiver.v1.Labels\"\x13\n\x11ListModelsRequest\"9\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Model\"\x9b\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04task\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x05 \x01(\x08\x12\x16\n\x0eresident_bytes\x18\x06 \x01(\x04\x12\x14\n\x07problem\x18\x07 \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05_taskB\n\n\x08_problem*\x8e\x01\n\x0f\x46unctionToApply\x12!\n\x1d\x46UNCTION_TO_APPLY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46UNCTION_TO_APPLY_SOFTMAX\x10\x01\x12\x1d\n\x19\x46UNCTION_TO_APPLY_SIGMOID\x10\x02\x12\x1a\n\x16\x46UNCTION_TO_APPLY_NONE\x10\x03\x32\xfc\x02\n\tPerceiver\x12g\n\x12TextClassification\x12\'.perceiver.v1.TextClassificationRequest\x1a(.perceiver.v1.TextClassificationResponse\x12I\n\x08\x46illMask\x12\x1d.perceiver.v1.FillMaskRequest\x1a\x1e.perceiver.v1.FillMaskResponse\x12j\n\x13ImageClassification\x12(.perceiver.v1.ImageClassificationRequest\x1a).perceiver.v1.ImageClassificationResponse\x12O\n\nListModels\x12\x1f.perceiver.v1.ListModelsRequest\x1a .perceiver.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cperceiver/v1/perceiver.proto\x12\x0cperceiver.v1\"%\n\x05Label\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"-\n\x06Labels\x12#\n\x06labels\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Label\"\x92\x01\n\x19TextClassificationRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x38\n\x11\x66unction_to_apply\x18\x04 \x01(\x0e\x32\x1d.perceiver.v1.FunctionToApplyB\x08\n\x06_top_k\"C\n\x1aTextClassificationResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.perceiver.v1.Labels\"_\n\x0f\x46illMaskRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07targets\x18\x04 \x03(\tB\x08\n\x06_top_k\"8\n\x10\x46illMaskResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Spans\"+\n\x05Spans\x12\"\n\x05spans\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Fills\"*\n\x05\x46ills\x12!\n\x05\x66ills\x18\x01 \x03(\x0b\x32\x12.perceiver.v1.Fill\"Y\n\x04\x46ill\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\r\n\x05token\x18\x03 \x01(\r\x12\x11\n\ttoken_str\x18\x04 \x01(\t\x12\x0e\n\x06tokens\x18\x05 \x03(\r\"\x93\x01\n\x1aImageClassificationRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\x0c\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x38\n\x11\x66unction_to_apply\x18\x04 \x01(\x0e\x32\x1d.perceiver.v1.FunctionToApplyB\x08\n\x06_top_k\"D\n\x1bImageClassificationResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.perceiver.v1.Labels\"I\n\x05Image\x12\x0e\n\x04\x66ile\x18\x01 \x01(\x0cH\x00\x12%\n\x03raw\x18\x02 \x01(\x0b\x32\x16.perceiver.v1.RawImageH\x00\x42\t\n\x07picture\"6\n\x08RawImage\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0b\n\x03rgb\x18\x03 \x01(\x0c\"B\n\x06Region\x12\x0b\n\x03top\x18\x01 \x01(\r\x12\x0c\n\x04left\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\r\n\x05width\x18\x04 \x01(\r\"\x90\x01\n\x0b\x46lowOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x06region\x18\x02 \x01(\x0b\x32\x14.perceiver.v1.Region\x12\x13\n\x06stride\x18\x03 \x01(\rH\x00\x88\x01\x01\x12,\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x1a.perceiver.v1.FlowEncodingB\t\n\x07_stride\"U\n\tFramePair\x12#\n\x06\x66rame1\x18\x01 \x01(\x0b\x32\x13.perceiver.v1.Image\x12#\n\x06\x66rame2\x18\x02 \x01(\x0b\x32\x13.perceiver.v1.Image\"i\n\x12OpticalFlowRequest\x12*\n\x07options\x18\x01 \x01(\x0b\x32\x19.perceiver.v1.FlowOptions\x12\'\n\x06inputs\x18\x02 \x03(\x0b\x32\x17.perceiver.v1.FramePair\":\n\x13OpticalFlowResponse\x12#\n\x07results\x18\x01 \x03(\x0b\x32\x12.perceiver.v1.Flow\"a\n\x04\x46low\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12,\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x1a.perceiver.v1.FlowEncoding\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"[\n\tFlowFrame\x12*\n\x07options\x18\x01 \x01(\x0b\x32\x19.perceiver.v1.FlowOptions\x12\"\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x13.perceiver.v1.Image\"\x82\x01\n\tFlowField\x12\r\n\x05index\x18\x01 \x01(\x04\x12\"\n\x04\x66low\x18\x02 \x01(\x0b\x32\x12.perceiver.v1.FlowH\x00\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.perceiver.v1.ErrorH\x00\x12\x12\n\nbatch_size\x18\x04 \x01(\rB\x08\n\x06\x61nswer\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"i\n\x11MultimodalOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x07outputs\x18\x02 \x03(\x0e\x32\x16.perceiver.v1.Modality\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_top_k\";\n\x05\x43hunk\x12#\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Image\x12\r\n\x05\x61udio\x18\x02 \x01(\x0c\"v\n\x1dMultimodalAutoencodingRequest\x12\x30\n\x07options\x18\x01 \x01(\x0b\x32\x1f.perceiver.v1.MultimodalOptions\x12#\n\x06inputs\x18\x02 \x03(\x0b\x32\x13.perceiver.v1.Chunk\"E\n\x1eMultimodalAutoencodingResponse\x12#\n\x07results\x18\x01 \x03(\x0b\x32\x12.perceiver.v1.Clip\"^\n\x04\x43lip\x12#\n\x06labels\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Label\x12\"\n\x05video\x18\x02 \x01(\x0b\x32\x13.perceiver.v1.Video\x12\r\n\x05\x61udio\x18\x03 \x01(\x0c\"C\n\x05Video\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0b\n\x03rgb\x18\x04 \x01(\x0c\"b\n\nMediaChunk\x12\x30\n\x07options\x18\x01 \x01(\x0b\x32\x1f.perceiver.v1.MultimodalOptions\x12\"\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x13.perceiver.v1.Chunk\"\x89\x01\n\x10MultimodalResult\x12\r\n\x05index\x18\x01 \x01(\x04\x12\"\n\x04\x63lip\x18\x02 \x01(\x0b\x32\x12.perceiver.v1.ClipH\x00\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.perceiver.v1.ErrorH\x00\x12\x12\n\nbatch_size\x18\x04 \x01(\rB\x08\n\x06\x61nswer\"\x13\n\x11ListModelsRequest\"9\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.perceiver.v1.Model\"\xc1\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04task\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x05 \x01(\x08\x12\x16\n\x0eresident_bytes\x18\x06 \x01(\x04\x12\x14\n\x07problem\x18\x07 \x01(\tH\x01\x88\x01\x01\x12$\n\x06\x66ormat\x18\x08 \x01(\x0b\x32\x14.perceiver.v1.FormatB\x07\n\x05_taskB\n\n\x08_problem\"q\n\x06\x46ormat\x12\x0e\n\x06\x66rames\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0f\n\x07samples\x18\x04 \x01(\r\x12\x12\n\nframe_rate\x18\x05 \x01(\r\x12\x13\n\x0bsample_rate\x18\x06 \x01(\r*\x8e\x01\n\x0f\x46unctionToApply\x12!\n\x1d\x46UNCTION_TO_APPLY_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46UNCTION_TO_APPLY_SOFTMAX\x10\x01\x12\x1d\n\x19\x46UNCTION_TO_APPLY_SIGMOID\x10\x02\x12\x1a\n\x16\x46UNCTION_TO_APPLY_NONE\x10\x03*\x91\x01\n\x0c\x46lowEncoding\x12\x1d\n\x19\x46LOW_ENCODING_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46LOW_ENCODING_FLOAT32\x10\x01\x12\x19\n\x15\x46LOW_ENCODING_FLOAT16\x10\x02\x12\x15\n\x11\x46LOW_ENCODING_FLO\x10\x03\x12\x15\n\x11\x46LOW_ENCODING_PNG\x10\x04*`\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_LABEL\x10\x01\x12\x12\n\x0eMODALITY_VIDEO\x10\x02\x12\x12\n\x0eMODALITY_AUDIO\x10\x03\x32\xee\x05\n\tPerceiver\x12g\n\x12TextClassification\x12\'.perceiver.v1.TextClassificationRequest\x1a(.perceiver.v1.TextClassificationResponse\x12I\n\x08\x46illMask\x12\x1d.perceiver.v1.FillMaskRequest\x1a\x1e.perceiver.v1.FillMaskResponse\x12j\n\x13ImageClassification\x12(.perceiver.v1.ImageClassificationRequest\x1a).perceiver.v1.ImageClassificationResponse\x12R\n\x0bOpticalFlow\x12 .perceiver.v1.OpticalFlowRequest\x1a!.perceiver.v1.OpticalFlowResponse\x12s\n\x16MultimodalAutoencoding\x12+.perceiver.v1.MultimodalAutoencodingRequest\x1a,.perceiver.v1.MultimodalAutoencodingResponse\x12I\n\x11StreamOpticalFlow\x12\x17.perceiver.v1.FlowFrame\x1a\x17.perceiver.v1.FlowField(\x01\x30\x01\x12\\\n\x1cStreamMultimodalAutoencoding\x12\x18.perceiver.v1.MediaChunk\x1a\x1e.perceiver.v1.MultimodalResult(\x01\x30\x01\x12O\n\nListModels\x12\x1f.perceiver.v1.ListModelsRequest\x1a .perceiver.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'perceiver.v1.perceiver_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FUNCTIONTOAPPLY']._serialized_start=1144
-  _globals['_FUNCTIONTOAPPLY']._serialized_end=1286
+  _globals['_FUNCTIONTOAPPLY']._serialized_start=3026
+  _globals['_FUNCTIONTOAPPLY']._serialized_end=3168
+  _globals['_FLOWENCODING']._serialized_start=3171
+  _globals['_FLOWENCODING']._serialized_end=3316
+  _globals['_MODALITY']._serialized_start=3318
+  _globals['_MODALITY']._serialized_end=3414
   _globals['_LABEL']._serialized_start=46
   _globals['_LABEL']._serialized_end=83
   _globals['_LABELS']._serialized_start=85
@@ -55,12 +59,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGECLASSIFICATIONREQUEST']._serialized_end=833
   _globals['_IMAGECLASSIFICATIONRESPONSE']._serialized_start=835
   _globals['_IMAGECLASSIFICATIONRESPONSE']._serialized_end=903
-  _globals['_LISTMODELSREQUEST']._serialized_start=905
-  _globals['_LISTMODELSREQUEST']._serialized_end=924
-  _globals['_LISTMODELSRESPONSE']._serialized_start=926
-  _globals['_LISTMODELSRESPONSE']._serialized_end=983
-  _globals['_MODEL']._serialized_start=986
-  _globals['_MODEL']._serialized_end=1141
-  _globals['_PERCEIVER']._serialized_start=1289
-  _globals['_PERCEIVER']._serialized_end=1669
+  _globals['_IMAGE']._serialized_start=905
+  _globals['_IMAGE']._serialized_end=978
+  _globals['_RAWIMAGE']._serialized_start=980
+  _globals['_RAWIMAGE']._serialized_end=1034
+  _globals['_REGION']._serialized_start=1036
+  _globals['_REGION']._serialized_end=1102
+  _globals['_FLOWOPTIONS']._serialized_start=1105
+  _globals['_FLOWOPTIONS']._serialized_end=1249
+  _globals['_FRAMEPAIR']._serialized_start=1251
+  _globals['_FRAMEPAIR']._serialized_end=1336
+  _globals['_OPTICALFLOWREQUEST']._serialized_start=1338
+  _globals['_OPTICALFLOWREQUEST']._serialized_end=1443
+  _globals['_OPTICALFLOWRESPONSE']._serialized_start=1445
+  _globals['_OPTICALFLOWRESPONSE']._serialized_end=1503
+  _globals['_FLOW']._serialized_start=1505
+  _globals['_FLOW']._serialized_end=1602
+  _globals['_FLOWFRAME']._serialized_start=1604
+  _globals['_FLOWFRAME']._serialized_end=1695
+  _globals['_FLOWFIELD']._serialized_start=1698
+  _globals['_FLOWFIELD']._serialized_end=1828
+  _globals['_ERROR']._serialized_start=1830
+  _globals['_ERROR']._serialized_end=1868
+  _globals['_MULTIMODALOPTIONS']._serialized_start=1870
+  _globals['_MULTIMODALOPTIONS']._serialized_end=1975
+  _globals['_CHUNK']._serialized_start=1977
+  _globals['_CHUNK']._serialized_end=2036
+  _globals['_MULTIMODALAUTOENCODINGREQUEST']._serialized_start=2038
+  _globals['_MULTIMODALAUTOENCODINGREQUEST']._serialized_end=2156
+  _globals['_MULTIMODALAUTOENCODINGRESPONSE']._serialized_start=2158
+  _globals['_MULTIMODALAUTOENCODINGRESPONSE']._serialized_end=2227
+  _globals['_CLIP']._serialized_start=2229
+  _globals['_CLIP']._serialized_end=2323
+  _globals['_VIDEO']._serialized_start=2325
+  _globals['_VIDEO']._serialized_end=2392
+  _globals['_MEDIACHUNK']._serialized_start=2394
+  _globals['_MEDIACHUNK']._serialized_end=2492
+  _globals['_MULTIMODALRESULT']._serialized_start=2495
+  _globals['_MULTIMODALRESULT']._serialized_end=2632
+  _globals['_LISTMODELSREQUEST']._serialized_start=2634
+  _globals['_LISTMODELSREQUEST']._serialized_end=2653
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2655
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2712
+  _globals['_MODEL']._serialized_start=2715
+  _globals['_MODEL']._serialized_end=2908
+  _globals['_FORMAT']._serialized_start=2910
+  _globals['_FORMAT']._serialized_end=3023
+  _globals['_PERCEIVER']._serialized_start=3417
+  _globals['_PERCEIVER']._serialized_end=4167
 # @@protoc_insertion_point(module_scope)
