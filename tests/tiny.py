@@ -74,3 +74,27 @@ def make_image_classifier(folder: Path, **sizes: Any) -> Path:
     side = {"height": SIZES["image_size"], "width": SIZES["image_size"]}
     PerceiverImageProcessor(crop_size=side, size=side).save_pretrained(folder)
     return folder
+
+
+def make_optical_flow(folder: Path, **sizes: Any) -> Path:
+    """Optical flow in tiles of 16 x 24 pixels."""
+    given = {"num_cross_attention_heads": 1, "train_size": [16, 24], **sizes}
+    make(tasks.PerceiverForOpticalFlow, folder, **given)
+    return folder
+
+
+def make_multimodal(folder: Path, **sizes: Any) -> Path:
+    """Multimodal autoencoding in clips of 2 frames, 16 x 16 pixels, 25 a second, with 640
+    samples at 8 kHz."""
+    given = {
+        "num_cross_attention_heads": 1,
+        "num_frames": 2,
+        "output_shape": [1, 2, 16, 16],
+        "image_size": 4,
+        "audio_samples_per_frame": 320,
+        "output_num_channels": 12,
+        "_label_trainable_num_channels": 8,
+        **sizes,
+    }
+    make(tasks.PerceiverForMultimodalAutoencoding, folder, **given)
+    return folder

@@ -6,6 +6,7 @@ model is. Nothing here imports torch, so that a process without it can use the r
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -19,6 +20,8 @@ from perceiver_core.errors import InvalidInput
 Row = dict[str, NDArray[Any]]
 Input = TypeVar("Input")
 Output = TypeVar("Output")
+
+BATCH_OUTPUTS = 2**20  # rows that have as many outputs together keep any device busy
 
 
 class Pipeline(ABC, Generic[Input, Output]):
@@ -41,6 +44,11 @@ class Pipeline(ABC, Generic[Input, Output]):
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, () where the task has none."""
         return ()
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows one batch may hold: more of them would gain nothing and hold others up."""
+        return sys.maxsize
 
     @abstractmethod
     def check(self, item: Input) -> None:
@@ -73,7 +81,16 @@ class Pipeline(ABC, Generic[Input, Output]):
     def __call__(self, model: Any, item: Input) -> Output:
         """All of it for one item, in this process."""
         self.check(item)
-        return self.postprocess(item, self.forward(model, self.preprocess(item)))
+        rows = self.preprocess(item)
+        found: list[Row] = []
+        while len(found) < len(rows):
+            found += self.forward(model, rows[len(found) :][: self.most_rows])
+        return self.postprocess(item, found)
+
+
+def rows_within(outputs: int) -> int:
+    """`most_rows` where a row has so many outputs."""
+    return max(1, BATCH_OUTPUTS // outputs)
 
 
 def check_top_k(top_k: int | None, most: int) -> None:
