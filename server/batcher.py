@@ -124,7 +124,8 @@ class Batcher:
 
     async def _run(self, model: str) -> None:
         """One batch, from the queue to its callers.  Raises nothing: its callers get the Fault."""
-        self._on_device = batch = self._waiting.take(model, self._max_batch)
+        most = min(self._max_batch, self._registry.most_rows(model))
+        self._on_device = batch = self._waiting.take(model, most)
         if not batch:
             return
         started = time.perf_counter()

@@ -86,7 +86,7 @@ class Engine:
         self._metrics = Metrics(
             self._histograms, self.ledger, self.batcher, self.registry, self.worker
         )
-        self._threads = ThreadPoolExecutor(2, "postprocess")
+        self._threads = ThreadPoolExecutor(2, "arrays")
 
     @property
     def refusal(self) -> asyncio.Future[str]:
@@ -217,7 +217,7 @@ class Engine:
         check_task(entry.name, pipeline.task, task)
         assert entry.folder is not None
         began = perf_counter()
-        work = await prepare(pipeline, items, entry.folder, self._media)
+        work = await prepare(pipeline, items, entry.folder, self._media, self._threads)
         ticket.admit(len(work.rows) - len(items))
         queued = perf_counter()
         self._histograms.decode.labels(entry.name).observe(queued - began)

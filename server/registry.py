@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -108,6 +109,11 @@ class Registry:
                 except CheckpointError as error:
                     raise self._failed(slot, "load_failed", str(error)) from None
             return slot.pipeline
+
+    def most_rows(self, name: str) -> int:
+        """How many rows one batch of the model may hold, by its pipeline."""
+        pipeline = self.slots[name].pipeline
+        return sys.maxsize if pipeline is None else pipeline.most_rows
 
     def loaded(self, name: str) -> bool:
         """True where the model can run now."""

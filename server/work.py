@@ -59,9 +59,14 @@ class Work:
 
 
 async def prepare(
-    pipeline: Pipeline[Any, Any], items: Sequence[Any], folder: Path, media: MediaPool
+    pipeline: Pipeline[Any, Any],
+    items: Sequence[Any],
+    folder: Path,
+    media: MediaPool,
+    threads: Executor,
 ) -> Work:
-    """Checks every item before any is decoded, then makes the rows."""
+    """Checks every item before any is decoded, then makes the rows: of encoded media in a media
+    child, of decoded ones, which are megabytes, in a thread."""
     for index, item in enumerate(items):
         with naming(index, len(items)):
             pipeline.check(item)
@@ -72,6 +77,9 @@ async def prepare(
         with naming(index, len(items)):
             if pipeline.encoded(item):
                 rows += await media.preprocess(folder, item)
+            elif pipeline.media:
+                loop = asyncio.get_running_loop()
+                rows += await loop.run_in_executor(threads, pipeline.preprocess, item)
             else:
                 rows += pipeline.preprocess(item)
         bounds.append(len(rows))
