@@ -89,11 +89,11 @@ class Settings(BaseModel):
 
     max_batch: int = Field(32, ge=1, le=4096, description="Rows that run together at most.")
     max_queue: int = Field(
-        256, ge=1, le=1_000_000, description="Rows that may wait for the device; more gets 429."
+        1024, ge=1, le=1_000_000, description="Rows that may wait for the device; more gets 429."
     )
     max_inputs: int = Field(128, ge=1, le=32_768, description="Items in one request at most.")
     max_body_bytes: Bytes = Field(
-        ByteSize(48 * MIB), description="Largest request body that carries an image."
+        ByteSize(48 * MIB), description="Largest request body that carries an image or a video."
     )
     max_text_body_bytes: Bytes = Field(
         ByteSize(4 * MIB), description="Largest request body of a text task."
@@ -105,8 +105,13 @@ class Settings(BaseModel):
         100, ge=1, le=65_536, description="Calls under way on one gRPC connection at most."
     )
     max_pixels: int = Field(
-        25_000_000, ge=1, le=178_000_000, description="Largest image, width times height."
+        25_000_000,
+        ge=1,
+        le=178_000_000,
+        description="Largest image or video frame, width times height.",
     )
+    max_seconds: Seconds = Field(60.0, description="Longest video.")
+    max_frames: int = Field(2000, ge=1, le=1_000_000, description="Frames of a video at most.")
 
     timeout_ms: int = Field(
         30_000, ge=1, description="Deadline of a request that names none (X-Timeout-Ms)."
@@ -117,7 +122,7 @@ class Settings(BaseModel):
     )
     body_timeout_s: Seconds = Field(30.0, description="A request body that takes longer gets 408.")
     media_timeout_s: Seconds = Field(
-        10.0, description="Decoding one request's media may take this long, then it is killed."
+        10.0, description="Decoding one image or video may take this long, then it is killed."
     )
     media_processes: int = Field(1, ge=1, le=64, description="Children that decode media.")
     media_memory_bytes: Bytes = Field(

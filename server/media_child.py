@@ -8,7 +8,6 @@ call takes too long (server/child.py).  One call at a time, one reply each.
 from __future__ import annotations
 
 import ctypes
-import functools
 import logging
 import math
 import resource
@@ -19,50 +18,105 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from perceiver_core.errors import CheckpointError, InvalidInput
 from perceiver_core.pipelines import open_pipeline
+from perceiver_core.pipelines.multimodal_autoencoding import Format, MultimodalAutoencoding
 from server.errors import INTERNAL
 from server.frames import Channel, Row
-from server.media import decode_image
-from server.messages import Failed, MediaOptions, MediaReady, Preprocess, Preprocessed
+from server.media.colours import flow_png
+from server.media.fit import fit
+from server.media.images import decode_image
+from server.media.limits import Limits
+from server.media.mp4 import mp4
+from server.media.video import read_video
+from server.messages import (
+    MAX_MEDIA_BYTES,
+    Decode,
+    Failed,
+    MediaCall,
+    MediaDone,
+    MediaOptions,
+    MediaReady,
+    Preprocess,
+    RenderFlow,
+    RenderVideo,
+)
 from server.parent import join_parent
 
 log = logging.getLogger(__name__)
 
 _PR_SET_NO_NEW_PRIVS = 38
 _OPEN_FILES = 32
+TOO_MUCH = "this takes too much memory: send a smaller image, or a shorter video"
 
 
 def main() -> None:
     """Answers calls until the parent hangs up."""
     options = msgspec.json.decode(sys.argv[2], type=MediaOptions)
-    channel: Channel[Preprocess] = join_parent(int(sys.argv[1]), Preprocess)
+    limits = Limits(options.max_pixels, options.max_seconds, options.max_frames)
+    channel: Channel[MediaCall] = join_parent(int(sys.argv[1]), MediaCall)
     confine(options.memory_bytes)
     channel.send(MediaReady())
     with suppress(EOFError, OSError):
         while True:
             call, rows = channel.receive()
             _limit_cpu(options.time_limit_s)
-            channel.send(*answer(call, rows, options.max_pixels))
+            channel.send(*answer(call, rows, limits))
 
 
-def answer(call: Preprocess, rows: list[Row], max_pixels: int) -> tuple[msgspec.Struct, list[Row]]:
-    """The item's rows, or why there are none."""
+def answer(call: MediaCall, rows: list[Row], limits: Limits) -> tuple[msgspec.Struct, list[Row]]:
+    """What was asked for, or why there is nothing."""
     try:
-        pipeline = open_pipeline(Path(call.folder))
-        item: Any = msgspec.msgpack.decode(rows[0]["item"].tobytes(), type=pipeline.input_type)
-        pipeline.decode = functools.partial(decode_image, max_pixels=max_pixels)  # type: ignore[attr-defined]
-        return Preprocessed(), pipeline.preprocess(item)
+        made = _made(call, rows, limits)
+        size = sum(array.nbytes for row in made for array in row.values())
+        if size > MAX_MEDIA_BYTES:
+            return Failed("too_large", TOO_MUCH), []
+        return MediaDone(), made
     except InvalidInput as error:
         return Failed(getattr(error, "code", "invalid_input"), str(error)), []
     except CheckpointError as error:
         return Failed("load_failed", str(error)), []
     except MemoryError:
-        return Failed("too_large", "the image takes too much memory: send a smaller one"), []
+        return Failed("too_large", TOO_MUCH), []
     except Exception:
-        log.exception("preprocessing failed: our bug")
+        log.exception("a media call failed: our bug")
         return Failed("internal", INTERNAL), []
+
+
+def _made(call: MediaCall, rows: list[Row], limits: Limits) -> list[Row]:
+    [row] = rows
+    match call:
+        case Preprocess(folder):
+            return _preprocessed(Path(folder), row["item"], limits)
+        case Decode(size):
+            pixels = decode_image(row["file"].tobytes(), limits)
+            return [{"pixels": pixels if size is None else fit(pixels, size)}]
+        case RenderFlow(longest):
+            return [_file(flow_png(row["flow"], longest))]
+        case RenderVideo(frame_rate, sample_rate):
+            return [_file(mp4(row["frames"], row.get("audio"), frame_rate, sample_rate))]
+
+
+def _preprocessed(folder: Path, item: np.ndarray[Any, Any], limits: Limits) -> list[Row]:
+    pipeline: Any = open_pipeline(folder)
+
+    def image(data: bytes) -> np.ndarray[Any, Any]:
+        return decode_image(data, limits)
+
+    def video(data: bytes, wanted: Format) -> Any:
+        return read_video(data, wanted, limits)
+
+    pipeline.decode = video if isinstance(pipeline, MultimodalAutoencoding) else image
+    rows: list[Row] = pipeline.preprocess(
+        msgspec.msgpack.decode(item.data, type=pipeline.input_type)
+    )
+    return rows
+
+
+def _file(data: bytes) -> Row:
+    return {"file": np.frombuffer(data, np.uint8)}
 
 
 def confine(memory_bytes: int) -> None:

@@ -8,28 +8,44 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from server.child import Child, ChildDied
 from server.config import Settings
 from server.errors import Fault
 from server.frames import Row
-from server.messages import Failed, MediaOptions, MediaReply, Preprocess
+from server.messages import (
+    MAX_MEDIA_BYTES,
+    Decode,
+    Failed,
+    MediaCall,
+    MediaOptions,
+    MediaReply,
+    Preprocess,
+    RenderFlow,
+    RenderVideo,
+)
 
-MAX_ROWS_BYTES = 256 * 1024 * 1024  # of one item: what a child that has been taken over may send
+RENDERERS: dict[str, type[RenderFlow | RenderVideo]] = {"flow-png": RenderFlow, "mp4": RenderVideo}
 
 
 class MediaPool:
-    """Decodes and preprocesses one item at a time in each child."""
+    """Decodes, preprocesses and renders, one thing at a time in each child.
+
+    Whatever fails is a Fault; what takes longer than `media_timeout_s` is killed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._limit_s = settings.media_timeout_s
         options = MediaOptions(
             max_pixels=settings.max_pixels,
+            max_seconds=settings.max_seconds,
+            max_frames=settings.max_frames,
             memory_bytes=int(settings.media_memory_bytes),
             time_limit_s=settings.media_timeout_s,
         )
         self._children = [
-            Child("server.media_child", options, MediaReply, max_body=MAX_ROWS_BYTES)
+            Child("server.media_child", options, MediaReply, max_body=MAX_MEDIA_BYTES)
             for _ in range(settings.media_processes)
         ]
 
@@ -43,13 +59,30 @@ class MediaPool:
         await asyncio.gather(*(child.close() for child in self._children))
 
     async def preprocess(self, folder: Path, item: Any) -> list[Row]:
-        """The rows of one item, by the pipeline of a folder; a Fault where there are none."""
+        """The rows of one item, by the pipeline of a folder."""
+        return await self._call(
+            Preprocess(str(folder)), {"item": _bytes(msgspec.msgpack.encode(item))}
+        )
+
+    async def decode(self, image: bytes, fit: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """An encoded image as RGB uint8 (H, W, 3).
+
+        With `fit` its middle, cut to the shape of (height, width) and scaled to that size.
+        """
+        [row] = await self._call(Decode(fit), {"file": _bytes(image)})
+        return row["pixels"]
+
+    async def render(self, kind: str, row: Row, **options: Any) -> bytes:
+        """A file: `flow-png` of {"flow": float32 (h, w, 2)}, or `mp4` of {"frames": uint8
+        (n, h, w, 3)} and, for sound, "audio": float32 (S,); options as RenderFlow and RenderVideo
+        name them."""
+        [made] = await self._call(RENDERERS[kind](**options), row)
+        return made["file"].tobytes()
+
+    async def _call(self, message: MediaCall, row: Row) -> list[Row]:
         child = min(self._children, key=lambda child: child.waiting)
-        encoded = np.frombuffer(msgspec.msgpack.encode(item), np.uint8)
         try:
-            reply, rows = await child.call(
-                Preprocess(str(folder)), [{"item": encoded}], limit_s=self._limit_s
-            )
+            reply, rows = await child.call(message, [row], limit_s=self._limit_s)
         except ChildDied as death:
             if death.late:
                 raise Fault(
@@ -60,3 +93,7 @@ class MediaPool:
         if isinstance(reply, Failed):
             raise Fault(reply.code, reply.message)
         return rows
+
+
+def _bytes(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)

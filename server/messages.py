@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+MAX_MEDIA_BYTES = 256 * 1024 * 1024  # of one reply: what a child that was taken over may send
+
 
 class WorkerOptions(msgspec.Struct, frozen=True):
     """How a worker is to run; the last argument of its command line, as JSON."""
@@ -74,6 +76,8 @@ class MediaOptions(msgspec.Struct, frozen=True):
     """The limits of a media child; the last argument of its command line, as JSON."""
 
     max_pixels: int
+    max_seconds: float
+    max_frames: int
     memory_bytes: int
     time_limit_s: float
 
@@ -83,7 +87,7 @@ class MediaReady(msgspec.Struct, frozen=True, tag="media_ready"):
 
 
 class Preprocess(msgspec.Struct, frozen=True, tag="preprocess"):
-    """Preprocess one item with the pipeline of a folder.  Answer: Preprocessed or Failed.
+    """Preprocess one item with the pipeline of a folder.  Answer: its rows, or Failed.
 
     The item is beside this message as rows = [{"item": uint8 (bytes,)}], the msgpack of the
     pipeline's input dataclass.
@@ -92,8 +96,36 @@ class Preprocess(msgspec.Struct, frozen=True, tag="preprocess"):
     folder: str
 
 
-class Preprocessed(msgspec.Struct, frozen=True, tag="preprocessed"):
-    """The item's rows are beside this message."""
+class Decode(msgspec.Struct, frozen=True, tag="decode"):
+    """Decode the image [{"file": uint8 (bytes,)}], fitted to (height, width) if given.
+
+    Answer: [{"pixels": uint8 (H, W, 3)}], or Failed.
+    """
+
+    fit: tuple[int, int] | None
+
+
+class RenderFlow(msgspec.Struct, frozen=True, tag="flow-png"):
+    """Draw [{"flow": float32 (h, w, 2)}], full colour for `longest` pixels; None for its own.
+
+    Answer: [{"file": uint8 (bytes,)}], or Failed.
+    """
+
+    longest: float | None = None
+
+
+class RenderVideo(msgspec.Struct, frozen=True, tag="mp4"):
+    """Write [{"frames": uint8 (n, h, w, 3), "audio": float32 (S,)}], `audio` may be missing.
+
+    Answer: [{"file": uint8 (bytes,)}], or Failed.
+    """
+
+    frame_rate: int = 25
+    sample_rate: int = 48_000
+
+
+class MediaDone(msgspec.Struct, frozen=True, tag="media_done"):
+    """What was asked for is beside this message."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -112,4 +144,5 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 WorkerCall = Load | Unload | Run
 WorkerReply = WorkerReady | Loaded | Unloaded | Ran | Failed
-MediaReply = MediaReady | Preprocessed | Failed
+MediaCall = Preprocess | Decode | RenderFlow | RenderVideo
+MediaReply = MediaReady | MediaDone | Failed

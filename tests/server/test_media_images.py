@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perceiver_core.errors import InvalidInput
-from server.media import DAMAGED, decode_image, webp_size
+from server.media.images import DAMAGED, decode_image, webp_size
+from server.media.limits import Limits
 from server.signatures import image_format
 
-LIMIT = 1_000_000
+LIMIT = Limits(pixels=1_000_000, seconds=1, frames=1)
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -62,7 +63,9 @@ def test_a_jpeg_comes_out_as_pillow_reads_it() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_one_pixel_is_a_picture(kind: str) -> None:
     data = encoded(Image.new("RGB", (1, 1), (255, 255, 255)), kind)
-    np.testing.assert_array_equal(decode_image(data, 1), np.full((1, 1, 3), 255, np.uint8))
+    np.testing.assert_array_equal(
+        decode_image(data, Limits(pixels=1, seconds=1, frames=1)), np.full((1, 1, 3), 255, np.uint8)
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_whatever_the_bytes_only_our_sentences_come_out(data: st.DataObject) -> 
 
 
 CONFINED = """
-import numpy, server.media, server.media_child as child
+import server.media_child as child
 child.confine(64 * 2**20)
 {}
 """

@@ -1,4 +1,4 @@
-"""Untrusted image bytes -> pixels.  Runs in the media child only; nothing else imports Pillow.
+"""Untrusted image bytes -> pixels.
 
 Only what begins like a JPEG, PNG or WebP reaches a decoder, and only that format's decoder.
 The size is read from the header before a pixel is decoded.  A file that ends early is an error,
@@ -17,6 +17,7 @@ from PIL import Image, ImageFile
 
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pixels import to_rgb, upright
+from server.media.limits import Limits, TooLarge
 from server.signatures import ACCEPTED, describe, image_format
 
 DAMAGED = "the image is damaged or ends too early: send the whole file"
@@ -31,46 +32,27 @@ class NotAnImage(InvalidInput):
     code = "unsupported_media_type"
 
 
-class TooManyPixels(InvalidInput):
-    """The header announces more pixels than we decode."""
-
-    code = "too_large"
-
-
-def decode_image(data: bytes, max_pixels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def decode_image(data: bytes, limits: Limits) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The picture as H x W x 3 uint8 RGB: upright (EXIF), transparent parts over white."""
     kind = image_format(data)
     if kind is None:
         raise NotAnImage(f"the image is not a {ACCEPTED}{describe(data)}: convert it first")
     if kind == "WEBP":  # Pillow allocates a WebP's canvas when it opens the file: look first
-        _check_size(webp_size(data), max_pixels)
+        limits.check_size("the image", *webp_size(data))
     elif kind == "PNG":  # Pillow reads all that stands before the pixels, which may be much
-        _check_size(png_size(data), max_pixels)
+        limits.check_size("the image", *png_size(data))
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=[kind]) as image:
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata; the size is checked
-            _check_size(image.size, max_pixels)
+            limits.check_size("the image", *image.size)
             image.load()
             return np.asarray(to_rgb(upright(image)))
     except InvalidInput:
         raise
     except MemoryError:
-        raise TooManyPixels(
-            "the image takes too much memory to decode: send a smaller one"
-        ) from None
+        raise TooLarge("the image takes too much memory to decode: send a smaller one") from None
     except Exception:  # noqa: BLE001 (OSError, SyntaxError, struct.error, ZeroDivisionError, …)
         raise InvalidInput(DAMAGED) from None
-
-
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise InvalidInput(f"the image is {width}×{height} pixels: it must have at least one")
-    if width * height > max_pixels:
-        raise TooManyPixels(
-            f"the image is {width}×{height} = {width * height} pixels, the limit is {max_pixels}: "
-            "send a smaller one"
-        )
 
 
 def png_size(data: bytes) -> tuple[int, int]:
