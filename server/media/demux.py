@@ -61,7 +61,7 @@ def decoded(data: bytes, limits: Limits) -> Iterator[tuple[float, VideoFrame | A
     """
     kind = video_format(data)
     if kind is None:
-        raise NotAVideo(f"the file is not a {ACCEPTED_VIDEO} video{describe(data)}: convert it")
+        raise NotAVideo(f"the file is not an {ACCEPTED_VIDEO} video{describe(data)}: convert it")
     with av.open(
         io.BytesIO(data),
         "r",
@@ -70,7 +70,7 @@ def decoded(data: bytes, limits: Limits) -> Iterator[tuple[float, VideoFrame | A
             "protocol_whitelist": "none",
             "codec_whitelist": ",".join(PICTURE_CODECS + SOUND_CODECS),
         },
-        options={"max_pixels": str(limits.pixels)},
+        options=_guard(limits),
         metadata_errors="replace",
         io_open=_refuse,
     ) as file:
@@ -125,8 +125,13 @@ def _tracks(file: InputContainer, limits: Limits) -> list[VideoStream | AudioStr
     limits.check_header(file, tracks)
     for track in tracks:
         track.codec_context.thread_count = 1
-        track.codec_context.options = {"max_pixels": str(limits.pixels)}
+        track.codec_context.options = _guard(limits)
     return tracks
+
+
+def _guard(limits: Limits) -> dict[str, str]:
+    """Of decoders, so that none allocates what `Meter` would refuse; they round sizes up."""
+    return {"max_pixels": str(2 * limits.pixels + 2**16)}
 
 
 def _refuse(url: str, *_: Any) -> NoReturn:

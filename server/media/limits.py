@@ -78,7 +78,8 @@ class Limits:
             if track.duration is not None and track.time_base is not None:
                 self.check_seconds(float(track.duration * track.time_base))
             if isinstance(track, VideoStream):
-                self.check_size("the video", track.width, track.height)
+                if track.width and track.height:  # else nobody knows yet
+                    self.check_size("the video", track.width, track.height)
                 self.check_frames(track.frames)
             else:
                 self.check_sample_rate(track.sample_rate)

@@ -33,7 +33,7 @@ class Sound:
         like = (frame.format.name, frame.layout.name, frame.sample_rate)
         if like != self._like or abs(time - self._next) > GAP_S:
             self._flush()
-            self._resampler = AudioResampler(format="fltp", rate=self._rate)
+            self._resampler = AudioResampler(format="flt", rate=self._rate)
             self._runs.append((time, []))
             self._like = like
         self._next = time + frame.samples / frame.sample_rate
@@ -62,4 +62,8 @@ class Sound:
 
     def _resample(self, frame: AudioFrame | None) -> None:
         made: Sequence[AudioFrame | None] = self._resampler.resample(frame)  # PyAV's types forget
-        self._runs[-1][1].extend(part.to_ndarray()[0] for part in made if part is not None)
+        for part in made:
+            if part is not None:
+                # Packed, because PyAV 18.1 reads past the end of the list of eight planes.
+                packed = part.to_ndarray().reshape(-1, part.layout.nb_channels)
+                self._runs[-1][1].append(np.asarray(packed[:, 0], np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from server.media.fit import Fitter
 from server.media.limits import STEP_S, Limits
 from server.media.sound import Sound
 
+JITTER = 0.1  # of a frame: time stamps are rounded
 LONGEST_LAST_S = 1.0  # that the last frame is shown
 
 
@@ -36,7 +39,7 @@ def read_video(
 
 
 class Pictures:
-    """Frames at any times in; frames at even times out, each the last one that had begun.
+    """Frames at any times in; out what is shown at even times, each the last that has begun.
 
     The first frame begins the video, the last one lasts as long as the one before it.
     """
@@ -69,7 +72,7 @@ class Pictures:
 
     def _show_until(self, time: float) -> None:
         assert self._frame is not None
-        missing = round((time - self.began) * self._rate) - len(self._shown)
+        missing = math.ceil((time - self.began) * self._rate - JITTER) - len(self._shown)
         if missing > 0:
             self._shown += [self._upright(self._frame)] * missing
 
