@@ -11,6 +11,7 @@ import httpx
 import psutil
 
 from tests.live_server import LiveServer, serving, until
+from tests.open_files import open_files
 from tests.server.rpc_calls import TEXT as CALL
 from tests.server.rpc_calls import call, channel_to, of_error
 
@@ -44,7 +45,7 @@ def test_a_full_queue_says_when_to_come_back(
             server.await_metric("queued", 4)
             began = time.monotonic()
             refused = ask(server.url, "one too many")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 10  # of the minute that it may wait
         finally:
             worker.resume()
         assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
@@ -120,9 +121,11 @@ def test_a_lost_worker_costs_only_what_it_had_in_hand(
         ThreadPoolExecutor(9) as pool,
     ):
         assert ask(server.url, "warm").status_code == 200
+        with channel_to(server) as channel:
+            call(channel, CALL(inputs=["warm"]))
         assert server.metric("worker_restarts_total") == 0
         front = psutil.Process(server.process.pid)
-        files, children = front.num_fds(), len(front.children())
+        files, children = open_files(front.pid), len(front.children())
         load = Load(server)
         try:
             watching = pool.submit(load.watch)
@@ -156,6 +159,10 @@ def test_a_lost_worker_costs_only_what_it_had_in_hand(
         assert set(load.lives) == {200}
         assert load.unlawful == []
         assert server.metric("worker_restarts_total") == 3
-        until(lambda: front.num_fds() <= files, "every file is closed")
+        server.disconnect()
+        until(
+            lambda: (open_files(front.pid) - files).total() == 1,
+            "of all that was opened since, only the fourth worker's socket is open",
+        )
         assert len(front.children()) == children
         assert all(child.status() != psutil.STATUS_ZOMBIE for child in front.children())
