@@ -131,8 +131,9 @@ def received(sock: socket.socket, marker: bytes) -> bytes:
     return data
 
 
-def until(condition: Callable[[], bool], what: str, limit_s: float = 30) -> None:
-    """Asks again and again until it is so."""
+def until(condition: Callable[[], bool], what: str, limit_s: float = 60) -> None:
+    """Asks again and again until it is so, and leaves the processor to whom it waits for."""
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.002)
