@@ -34,7 +34,15 @@ class LiveServer:
         self.grpc_target = grpc_target
         self.port = int(url.rpartition(":")[2])
         self._log = log
-        self.http = httpx.Client(base_url=url, timeout=60)
+        self.http = self._client()
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60)
+
+    def disconnect(self) -> None:
+        """Closes what `http` keeps open: more than one, where threads have used it at once."""
+        self.http.close()
+        self.http = self._client()
 
     def post(self, task: str, **request: Any) -> httpx.Response:
         return self.http.post(f"/v1/{task}", **request)
@@ -103,8 +111,10 @@ def serving(
             found = re.search(r"(http://\S+) and grpc://(\S+)", process.stdout.readline())
             assert found, Path(log.name).read_text()
             server = LiveServer(process, found[1], found[2], Path(log.name))
-            with server.http:
+            try:
                 yield server
+            finally:
+                server.http.close()
         finally:
             process.terminate()
             try:
@@ -121,8 +131,9 @@ def received(sock: socket.socket, marker: bytes) -> bytes:
     return data
 
 
-def until(condition: Callable[[], bool], what: str, limit_s: float = 30) -> None:
-    """Asks again and again until it is so."""
+def until(condition: Callable[[], bool], what: str, limit_s: float = 60) -> None:
+    """Asks again and again until it is so, and leaves the processor to whom it waits for."""
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.002)

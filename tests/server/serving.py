@@ -109,8 +109,8 @@ async def held(engine: Engine) -> AsyncIterator[Awaitable[Answer]]:
 
 
 def waiting(engine: Engine, count: int) -> Callable[[], bool]:
-    """Whether `count` requests are queued."""
-    return lambda: sum(engine.ledger.queued.values()) == count
+    """Whether `count` requests are queued, and their rows wait for the device."""
+    return lambda: sum(engine.ledger.queued.values()) == count == engine.batcher.waiting_requests()
 
 
 def lawful(engine: Engine) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ import psutil
 import pytest
 
 from tests.live_server import LiveServer, received, serving, until
+from tests.open_files import open_files
 from tests.server.pictures import encoded
+from tests.server.test_readiness import child_of, still
 
 TEXT = "/v1/text-classification"
 HANG = '[{"on": "forward", "contains": "~hang~", "action": "delay", "seconds": 60}]'
@@ -48,12 +50,14 @@ def ask(url: str, text: str) -> httpx.Response:
     return httpx.post(url + TEXT, json={"inputs": text}, timeout=90)
 
 
-def asked_slowly(server: LiveServer, submit: Any, text: str = "~slow~") -> "Future[httpx.Response]":
-    """A request that is on the device now."""
+@contextmanager
+def in_hand(server: LiveServer, submit: Any) -> Iterator["Future[httpx.Response]"]:
+    """A request that is on the device, until the block ends."""
     assert ask(server.url, "warm").status_code == 200
-    pending: Future[httpx.Response] = submit(ask, server.url, text)
-    server.await_metric("in_flight", 1)
-    return pending
+    with still(child_of(server, "server.worker")):
+        pending: Future[httpx.Response] = submit(ask, server.url, "held")
+        server.await_metric("in_flight", 1)
+        yield pending
 
 
 async def load(url: str, outcomes: Counter[str], enough: threading.Event) -> None:
@@ -104,42 +108,44 @@ def test_what_was_accepted_is_answered_and_what_comes_is_refused(
     start: Any, in_background: Any
 ) -> None:
     with start() as server:
-        pending = asked_slowly(server, in_background)
-        server.signal()
-        until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready", 1)
-        ready = httpx.get(server.url + "/readyz")
-        assert ready.json()["code"] == "draining"
-        assert httpx.get(server.url + "/livez").headers["Connection"] == "close"
-        refused = ask(server.url, "too late")
-        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
-        assert refused.headers["Connection"] == "close"
-        assert not pending.done()
+        with in_hand(server, in_background) as pending:
+            server.signal()
+            until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready")
+            ready = httpx.get(server.url + "/readyz")
+            assert ready.json()["code"] == "draining"
+            assert httpx.get(server.url + "/livez").headers["Connection"] == "close"
+            refused = ask(server.url, "too late")
+            assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+            assert refused.headers["Connection"] == "close"
+            assert not pending.done()
         assert pending.result().status_code == 200
         assert server.exit_code() == 0
 
 
 def test_what_is_being_decoded_has_been_accepted(start: Any, in_background: Any) -> None:
-    large = encoded("PNG", (5000, 5000))
-    with start() as server:
+    image = encoded("PNG")
+    with start("--media-timeout-s", "60") as server:
         path = server.url + "/v1/image-classification"
-        assert httpx.post(path, content=encoded("PNG"), timeout=60).status_code == 200
-        pending = in_background(httpx.post, path, content=large, timeout=60)
-        server.await_metric("queued", 1)
-        server.signal()
-        until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready", 1)
-        assert not pending.done()
+        assert httpx.post(path, content=image, timeout=60).status_code == 200
+        with still(child_of(server, "server.media_child")):
+            pending = in_background(httpx.post, path, content=image, timeout=60)
+            server.await_metric("queued", 1)
+            server.signal()
+            until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready")
+            assert not pending.done()
         assert pending.result().status_code == 200
         assert server.exit_code() == 0
 
 
 def test_a_refused_upload_is_not_read_while_stopping(start: Any, in_background: Any) -> None:
     with start() as server:
-        pending = asked_slowly(server, in_background)
-        server.signal()
-        until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready", 1)
-        with server.socket() as sock:
-            sock.sendall(f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".encode())
-            assert sock.recv(4096).startswith(b"HTTP/1.1 503 ")
+        with in_hand(server, in_background) as pending:
+            server.signal()
+            until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready")
+            head = f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+            with server.socket() as sock:
+                sock.sendall(head.encode())
+                assert sock.recv(4096).startswith(b"HTTP/1.1 503 ")
         assert pending.result().status_code == 200
 
 
@@ -147,7 +153,7 @@ def test_during_the_delay_work_is_still_taken(start: Any) -> None:
     with start("--drain-delay-s", "60") as server:
         assert ask(server.url, "before").headers.get("Connection") != "close"
         server.signal()
-        until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready", 1)
+        until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready")
         during = ask(server.url, "during")
         assert (during.status_code, during.headers["Connection"]) == (200, "close")
         assert "not ready; serving for 60 s more, then new requests are refused" in server.log()
@@ -165,7 +171,9 @@ def test_nothing_is_waited_for_for_ever(
     plan.write_text(HANG)
     grace = "60" if second == "signal" else "1"
     with start("--fault-plan", plan, "--drain-grace-s", grace) as server:
-        pending = asked_slowly(server, in_background, "~hang~")
+        assert ask(server.url, "warm").status_code == 200
+        pending = in_background(ask, server.url, "~hang~")
+        server.await_metric("in_flight", 1)
         children = psutil.Process(server.process.pid).children(recursive=True)
         assert len(children) == 2
         began = time.monotonic()
@@ -178,21 +186,20 @@ def test_nothing_is_waited_for_for_ever(
             (503, "worker_died"),
         )
         assert server.exit_code() == 1
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20  # of a minute
         assert not any(child.is_running() for child in children)
 
 
 def test_a_stop_waits_for_a_load_and_what_waits_for_it(
-    start: Any, in_background: Any, tmp_path: Path
+    start: Any, in_background: Any
 ) -> None:  # P2
-    plan = tmp_path / "plan.json"
-    plan.write_text('[{"on": "load", "action": "delay", "seconds": 1.0}]')
-    with start("--fault-plan", plan) as server:
-        pending = in_background(ask, server.url, "first")
-        until(lambda: b'"loading"' in server.http.get("/v1/models").content, "loading")
-        server.signal()
-        until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready", 1)
-        assert not pending.done()
+    with start() as server:
+        with still(child_of(server, "server.worker")):
+            pending = in_background(ask, server.url, "first")
+            until(lambda: b'"loading"' in server.http.get("/v1/models").content, "loading")
+            server.signal()
+            until(lambda: httpx.get(server.url + "/readyz").status_code == 503, "not ready")
+            assert not pending.done()
         assert pending.result().status_code == 200
         assert server.exit_code() == 0
 
@@ -202,7 +209,8 @@ def test_a_child_that_stands_still_ends_with_the_grace(
     start: Any, in_background: Any, module: str
 ) -> None:  # P2
     image = encoded("PNG")
-    with start("--drain-grace-s", "1") as server:
+    patience = ("--media-timeout-s", "60", "--batch-timeout-s", "60")
+    with start("--drain-grace-s", "1", *patience) as server:
         path = server.url + "/v1/image-classification"
         assert httpx.post(path, content=image, timeout=60).status_code == 200
         children = psutil.Process(server.process.pid).children()
@@ -215,7 +223,7 @@ def test_a_child_that_stands_still_ends_with_the_grace(
         assert answer.status_code == 503
         assert answer.json()["code"] in ("draining", "worker_died")
         assert server.exit_code() == 1
-        assert time.monotonic() - began < 1 + 2
+        assert time.monotonic() - began < 20  # of a minute
         assert not any(child.is_running() for child in children)
 
 
@@ -240,7 +248,7 @@ def test_the_exit_waits_for_no_thread(
         server.signal()
         server.signal(signal.SIGINT)
         assert server.exit_code(20) == 1
-        assert time.monotonic() - began < 6  # a moment is for answers that are under way
+        assert time.monotonic() - began < 20  # of a minute
         with suppress(httpx.TransportError):
             answer.result()
 
@@ -269,7 +277,7 @@ def hasty(
 
 
 def seconds_until_closed(sock: socket.socket, trickle: bytes = b"") -> float:
-    """How long the other side keeps the connection, while a byte a turn is sent."""
+    """How long the other side keeps the connection, while a byte a turn is sent; at most 10."""
     began = time.monotonic()
     sock.settimeout(0.05)
     while time.monotonic() - began < 10:
@@ -285,18 +293,22 @@ def seconds_until_closed(sock: socket.socket, trickle: bytes = b"") -> float:
 
 
 def test_a_silent_connection_is_closed(hasty: LiveServer) -> None:
+    began = time.monotonic()
     with hasty.socket() as sock:
-        assert 0.3 < seconds_until_closed(sock) < 2
+        assert seconds_until_closed(sock) < 5
+    assert time.monotonic() - began > 0.3
 
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_trickling_header_is_closed_in_time(hasty: LiveServer, before: int) -> None:
+    began = time.monotonic()
     with hasty.socket() as sock:
         for _ in range(before):
             sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200 OK" in received(sock, b"}")
         sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
-        assert 0.3 < seconds_until_closed(sock, b"x") < 2
+        assert seconds_until_closed(sock, b"x") < 5
+    assert time.monotonic() - began > 0.3
 
 
 def test_an_answer_may_take_longer_than_a_header(hasty: LiveServer) -> None:
@@ -311,7 +323,7 @@ def test_a_trickling_header_does_not_end_the_answer_before_it(hasty: LiveServer)
     with hasty.socket() as sock:
         sock.sendall(head + body + b"GET /livez HTTP/1.1\r\nX: ")
         assert b"200 OK" in received(sock, b"]]")
-        assert seconds_until_closed(sock, b"x") < 2
+        assert seconds_until_closed(sock, b"x") < 5
 
 
 def test_a_trickling_body_gets_408(hasty: LiveServer) -> None:
@@ -322,7 +334,7 @@ def test_a_trickling_body_gets_408(hasty: LiveServer) -> None:
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'"too_slow"' in answer
         assert b"connection: close" in answer
-        assert seconds_until_closed(sock) < 3
+        assert seconds_until_closed(sock) < 5
 
 
 def leave_unread(server: LiveServer, sock: socket.socket) -> None:
@@ -336,14 +348,19 @@ def leave_unread(server: LiveServer, sock: socket.socket) -> None:
     server.await_metric("requests_total", answered + 1, outcome="completed", model="mask")
 
 
+def other_end(server: LiveServer, sock: socket.socket) -> str:
+    """The server's end of a connection, as the kernel names it."""
+    process = psutil.Process(server.process.pid)
+    address = sock.getsockname()
+    fd = next(one.fd for one in process.net_connections("tcp4") if one.raddr == address)
+    return str(Path(f"/proc/{process.pid}/fd/{fd}").readlink())
+
+
 def test_an_answer_that_nobody_reads_is_given_up(hasty: LiveServer) -> None:
-    files = psutil.Process(hasty.process.pid).num_fds
-    assert hasty.http.get("/livez").status_code == 200
-    before = files()
     with socket.socket() as sock:
         leave_unread(hasty, sock)
-        assert files() == before + 1
-        until(lambda: files() == before, "the connection is closed", 20)
+        theirs = other_end(hasty, sock)
+        until(lambda: theirs not in open_files(hasty.process.pid), "it is closed", 20)
         sock.settimeout(20)
         data = b"".join(iter(lambda: sock.recv(65536), b""))
         assert data.startswith(b"HTTP/1.1 200 OK")
@@ -389,10 +406,8 @@ def test_a_deadline_ends_a_trickling_body(hasty: LiveServer) -> None:
             f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nX-Timeout-Ms: 100\r\nContent-Length: 99\r\n\r\n{{"
         )
         sock.sendall(head.encode())
-        began = time.monotonic()
         answer = received(sock, b"}")
-        assert time.monotonic() - began < 0.4  # before the body's own 0.5 s are over
-        assert answer.startswith(b"HTTP/1.1 504 ")
+        assert answer.startswith(b"HTTP/1.1 504 ")  # and no 408: the body's own 0.5 s are not over
         assert b'"deadline"' in answer
 
 

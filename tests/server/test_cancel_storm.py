@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.live_server import LiveServer, serving, until
+from tests.open_files import open_files
 from tests.server.rpc_calls import TEXT, call, outcome
 from tests.server.test_under_load import PATIENCE_S, ask, worker_of
 from tests.server.test_under_load import TEXT as PATH
@@ -103,7 +104,7 @@ def at_rest(server: LiveServer) -> bool:
 def test_who_leaves_while_waiting_costs_nothing(server: LiveServer) -> None:
     front, worker = psutil.Process(server.process.pid), worker_of(server)
     before = counts(server)
-    files = front.num_fds()
+    files = open_files(front.pid)
 
     async def storm() -> None:
         async with grpc.aio.insecure_channel(server.grpc_target) as channel:
@@ -137,7 +138,8 @@ def test_who_leaves_while_waiting_costs_nothing(server: LiveServer) -> None:
         **dict.fromkeys(("failed", "rejected", "expired"), 0),
         "items_computed_total": 1,
     }
-    until(lambda: front.num_fds() <= files, "every file is closed")
+    server.disconnect()
+    until(lambda: not open_files(front.pid) - files, "every file is closed")
     assert ask(server.url, "next").status_code == 200
 
 

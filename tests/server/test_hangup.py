@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import socket
 
-import psutil
-
 from server.rpc.hangup import hang_up
+from tests.open_files import open_files
 
 
 def test_one_connection_ends_and_no_descriptor_stays_open() -> None:
@@ -18,9 +17,9 @@ def test_one_connection_ends_and_no_descriptor_stays_open() -> None:
             socket.create_connection(("127.0.0.1", port)) as other,
             server.accept()[0] as others_end,
         ):
-            files = psutil.Process().num_fds()
+            files = open_files()
             hang_up(f"ipv4:127.0.0.1:{one.getsockname()[1]}", port)
-            assert psutil.Process().num_fds() == files
+            assert not open_files() - files
             assert one.recv(1) == b""
             others_end.sendall(b"x")
             assert other.recv(1) == b"x"

@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.live_server import serving, until
 from tests.server.http2 import DATA, HEADERS, HELLO, PING, connection, frame, frames, opening
 from tests.server.rpc_calls import TEXT, call, channel_to, refusal
+from tests.server.test_readiness import child_of, still
 
 PING_DATA = b"are you?"
 
@@ -66,16 +67,17 @@ def test_a_stop_under_load_loses_no_call(start: Any) -> None:
 def test_what_was_accepted_is_answered_and_health_ends_at_once(start: Any) -> None:
     with start() as server, channel_to(server) as channel, ThreadPoolExecutor(1) as pool:
         call(channel, TEXT(inputs=["warm"]))
-        pending = pool.submit(call, channel, TEXT(inputs=["~slow~"]))
-        server.await_metric("in_flight", 1)
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-        assert next(watch).status == 1
-        server.signal()
-        assert next(watch).status == 2
-        assert httpx.get(server.url + "/readyz").status_code == 503
-        status, code, _ = refusal(channel, TEXT(inputs=["too late"]))
-        assert (status, code) == ("UNAVAILABLE", "draining")
-        assert not pending.done()
+        with still(child_of(server, "server.worker")):
+            pending = pool.submit(call, channel, TEXT(inputs=["held"]))
+            server.await_metric("in_flight", 1)
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert next(watch).status == 1
+            server.signal()
+            assert next(watch).status == 2
+            assert httpx.get(server.url + "/readyz").status_code == 503
+            status, code, _ = refusal(channel, TEXT(inputs=["too late"]))
+            assert (status, code) == ("UNAVAILABLE", "draining")
+            assert not pending.done()
         assert pending.result().results
         assert server.exit_code() == 0
         with pytest.raises(grpc.RpcError):
@@ -109,11 +111,12 @@ def test_who_is_still_sending_a_message_is_told(start: Any) -> None:
 def test_a_second_signal_ends_calls_with_a_reason(start: Any) -> None:
     with start() as server, channel_to(server) as channel, ThreadPoolExecutor(1) as pool:
         call(channel, TEXT(inputs=["warm"]))
-        pending = pool.submit(refusal, channel, TEXT(inputs=["~slow~" * 10]))
-        server.await_metric("in_flight", 1)
-        server.signal()
-        server.signal(2)
-        status, code, _ = pending.result()
+        with still(child_of(server, "server.worker")):
+            pending = pool.submit(refusal, channel, TEXT(inputs=["held"]))
+            server.await_metric("in_flight", 1)
+            server.signal()
+            server.signal(2)
+            status, code, _ = pending.result()
         assert status == "UNAVAILABLE"
         assert code in ("draining", "worker_died")
         assert server.exit_code() == 1

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -30,6 +29,7 @@ from hypothesis.stateful import (
 from perceiver_core.pipelines.text import text_ids
 from server.engine import Answer, Engine
 from server.errors import KINDS
+from tests.open_files import open_files
 from tests.server.light_worker import logits_of
 from tests.server.serving import ask, at_rest, code_of, lawful, light, serving, until
 from tests.tiny import make_text_classifier
@@ -122,7 +122,7 @@ class Lives(RuleBasedStateMachine):
         self.whole = {model: file.read_bytes() for model, file in self.files.items()}
         budget = int(1.5 * len(self.whole["tiny"]))
         self.do(asyncio.sleep(0))
-        self.fds = psutil.Process().num_fds()
+        self.open_before = open_files()
         self.serving = self.open(memory_budget=budget, max_queue=MAX_QUEUE, max_batch=4)
         self.engine = self.do(self.serving.__aenter__())
         self.expected = {(m, t): self.alone(m, t) for m in MODELS for t in FINE}
@@ -226,7 +226,7 @@ class Lives(RuleBasedStateMachine):
                 self.send(self.stopped, signal.SIGKILL)
             if hasattr(self, "engine"):
                 self.do(self.serving.__aexit__(None, None, None))
-                assert psutil.Process().num_fds() == self.fds
+                assert not open_files() - self.open_before
             self.runner.close()
             self.folder.cleanup()
 

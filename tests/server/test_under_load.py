@@ -11,6 +11,7 @@ import httpx
 import psutil
 
 from tests.live_server import LiveServer, serving, until
+from tests.open_files import open_files
 from tests.server.rpc_calls import TEXT as CALL
 from tests.server.rpc_calls import call, channel_to, of_error
 
@@ -44,7 +45,7 @@ def test_a_full_queue_says_when_to_come_back(
             server.await_metric("queued", 4)
             began = time.monotonic()
             refused = ask(server.url, "one too many")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 10  # of the minute that it may wait
         finally:
             worker.resume()
         assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
@@ -114,15 +115,17 @@ class Load:
 def test_a_lost_worker_costs_only_what_it_had_in_hand(
     model_repository: Path, defaults: tuple[str, ...]
 ) -> None:  # P3, P4, M1
-    patience = ("--batch-timeout-s", "3")
+    patience = ("--batch-timeout-s", "5")
     with (
         serving("--model-repository", model_repository, *defaults, *patience) as server,
         ThreadPoolExecutor(9) as pool,
     ):
         assert ask(server.url, "warm").status_code == 200
+        with channel_to(server) as channel:
+            call(channel, CALL(inputs=["warm"]))
         assert server.metric("worker_restarts_total") == 0
         front = psutil.Process(server.process.pid)
-        files, children = front.num_fds(), len(front.children())
+        files, children = open_files(front.pid), len(front.children())
         load = Load(server)
         try:
             watching = pool.submit(load.watch)
@@ -133,11 +136,12 @@ def test_a_lost_worker_costs_only_what_it_had_in_hand(
                 worker = worker_of(server)
                 worker.suspend()
                 until(lambda: server.metric("in_flight") > 0, "something in hand")
-                load.until_alive(2)
                 died = load.outcomes["worker_died"]
                 load.reasons.clear()
                 if kill:
                     worker.kill()
+                else:
+                    load.until_alive(2)
                 load.until_counted("worker_died", died + 1)
                 worker.wait(30)
                 # A death is told as such, at once; only a worker that hangs is waited for.
@@ -156,6 +160,10 @@ def test_a_lost_worker_costs_only_what_it_had_in_hand(
         assert set(load.lives) == {200}
         assert load.unlawful == []
         assert server.metric("worker_restarts_total") == 3
-        until(lambda: front.num_fds() <= files, "every file is closed")
+        server.disconnect()
+        until(
+            lambda: (open_files(front.pid) - files).total() == 1,
+            "of all that was opened since, only the fourth worker's socket is open",
+        )
         assert len(front.children()) == children
         assert all(child.status() != psutil.STATUS_ZOMBIE for child in front.children())

@@ -56,9 +56,8 @@ async def test_a_quick_request_does_not_wait_for_the_items_of_slow_ones(
     slow = [work(*[0.05] * 40) for _ in range(4)]
     running = [asyncio.create_task(one.outputs(rows_of(one.items), threads)) for one in slow]
     await asyncio.sleep(0.1)
-    began = time.monotonic()
     await work(0.0).outputs(rows_of([0]), threads)
-    assert time.monotonic() - began < 1  # of the 4 s that the slow ones take
+    assert not any(task.done() for task in running)  # they take 4 s
     for task in running:
         task.cancel()
 
