@@ -37,12 +37,15 @@ HUB = {  # name -> task; the repository on the hub is deepmind/NAME
 }
 
 
+Source = Literal["embedded", "hub", "local"]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One model.  `folder` is None until it is pulled; `task` where config.json does not tell."""
 
     name: str
-    source: Literal["embedded", "hub", "local"]
+    source: Source
     folder: Path | None
     task: str | None
     problem: str | None = None
@@ -54,6 +57,9 @@ class Catalogue:
     def __init__(self, settings: Settings) -> None:
         """ValueError where the settings name models wrongly; a broken folder is only listed so."""
         self._entries = {name: Entry(name, "hub", None, task) for name, task in HUB.items()}
+        for name in HUB:
+            if (settings.models_dir / name).is_dir():
+                self._add(name, "hub", settings.models_dir / name)
         for name, folder in EMBEDDED.items():
             self._add(name, "embedded", folder)
         for folder in _folders(settings.model_repository):
@@ -98,8 +104,8 @@ class Catalogue:
         if entry.folder is None:
             raise Fault(
                 "model_not_pulled",
-                f"model {name!r} is not on this machine: bring its files into a folder and run "
-                f"`perceiver-server serve --models {name}=FOLDER`",
+                f"model {name!r} is not on this machine: run `perceiver-server pull {name}` there "
+                "and start the server again",
             )
         return entry
 
@@ -111,7 +117,7 @@ class Catalogue:
         candidates.sort(key=lambda entry: entry.source != "embedded")
         return candidates[0].name if candidates else None
 
-    def _add(self, name: str, source: Literal["embedded", "local"], folder: Path) -> None:
+    def _add(self, name: str, source: Source, folder: Path) -> None:
         try:
             entry = Entry(name, source, folder, open_folder(folder).task)
         except CheckpointError as error:

@@ -1,4 +1,4 @@
-"""`perceiver-server serve | config | models | predict`."""
+"""`perceiver-server serve | config | models | predict | pull`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from perceiver_core.pipelines import PIPELINES
+from server.catalogue import HUB
 from server.config import Settings
 from server.errors import Fault
 from server.options import (
@@ -94,6 +95,29 @@ def predict(
         raise click.ClickException(fault.message) from None
     answer = answer[0] if len(items) == 1 else answer
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n")
+
+
+@main.command("pull")
+@click.argument("name", type=click.Choice(sorted(HUB)))
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Read the files of this folder, laid out as the hub's, instead of the hub.",
+)
+@settings_options
+@click.pass_context
+def pull_command(ctx: click.Context, /, name: str, source: Path | None, **_: Any) -> None:
+    """Fetches a published checkpoint from the hub and makes it ready to serve."""
+    from server.pull import PullError, pull
+
+    settings = settings_of(ctx)
+    try:
+        pull(name, settings.models_dir, source, click.echo)
+    except PullError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{name} is ready: `perceiver-server serve` offers it")
 
 
 def item_of(task: str, given: str, top_k: int | None) -> Any:

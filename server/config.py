@@ -80,6 +80,10 @@ class Settings(BaseModel):
     models: MapOfPaths = Field(
         default_factory=dict, description="More models: NAME=FOLDER[,NAME=FOLDER…], or a YAML map."
     )
+    models_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".cache/perceiver-server/models",
+        description="Where `perceiver-server pull` puts models, and `serve` finds them.",
+    )
     default_models: MapOfNames = Field(
         default_factory=dict, description="Default model of a task: TASK=NAME[,TASK=NAME…]."
     )

@@ -47,7 +47,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("grpc_health", "grpc_reflection"), ("server.rpc", "server.oip")),
     "uvicorn": ("server.app", "server.connection", "benchmarks"),
     # the heavy and the dangerous stay out of the front process
-    "torch": ("perceiver_core", "server.worker", "training", "benchmarks"),
+    "torch": ("perceiver_core", "server.worker", "server.pull_child", "training", "benchmarks"),
     "PIL": (
         "server.media",
         "perceiver_core.image_processor",
@@ -64,7 +64,9 @@ ONLY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"), ()
     ),
-    **dict.fromkeys(("torch.load", "torch.save", "torch.serialization"), ()),
+    **dict.fromkeys(("torch.save", "torch.serialization"), ()),
+    "torch.load": ("server.pull_child",),  # of weights only, in a process of its own
+    "huggingface_hub": ("server.pull",),
     "multiprocessing": ("training",),
     # no data may name code
     "importlib.import_module": ("perceiver_core.__init__", "training"),  # from constant tables
