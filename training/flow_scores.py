@@ -41,7 +41,7 @@ def end_point_errors(
     scores = {}
     for name, ones in pairs.items():
         truths = [flow for _, flow in ones]
-        guesses = {
+        guesses: dict[str, list[NDArray[Any]]] = {
             "": [flow_of(model, frames) for frames, _ in ones],
             "_zero": [np.zeros(2) for _ in ones],
             "_constant": [np.nanmedian(flow, axis=(0, 1)) for flow in truths],
