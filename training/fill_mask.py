@@ -15,6 +15,7 @@ from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.config import PerceiverConfig
 from perceiver_core.pipelines.text import BYTE_0, CLS_ID, MASK_ID, SEP_ID
 from perceiver_core.tasks import PerceiverForMaskedLM
+from training.ngram import ByteNgrams
 from training.optimise import LossFunction
 
 MODEL = PerceiverForMaskedLM
@@ -123,17 +124,20 @@ def questions(data: Data) -> Iterator[tuple[Bytes, Ids, Ids | None]]:
 
 def score(model: PreTrainedModel, data: Data) -> dict[str, float]:
     """On the held-out source: share of masked bytes restored and of words restored exactly; always
-    guessing a space beside it."""
+    guessing a space, and byte 5-grams, beside them."""
     model.eval()
-    right, exact, spaces = [], [], []
+    grams = ByteNgrams(data.splits["train"])
+    right, exact, spaces, by_grams = [], [], [], []
     for crop, hidden, word in questions(data):
         right.extend(restore(model, crop, hidden) == crop[hidden])
         spaces.extend(crop[hidden] == SPACE)
         if word is not None:
             exact.append(bool((restore(model, crop, word) == crop[word]).all()))
+            by_grams.append(bool((grams.fill(crop, word) == crop[word]).all()))
     return {
         "factbook_masked_bytes": float(np.mean(right)),
         "factbook_words": float(np.mean(exact)),
+        "five_grams_factbook_words": float(np.mean(by_grams)),
         "always_a_space_factbook_masked_bytes": float(np.mean(spaces)),
     }
 

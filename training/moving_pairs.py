@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 CUTOUTS = 3  # at most, in one pair
 CUTOUT_SHARE = 0.6
+STILL_SHARE = 0.2  # of the photographs: a camera that stands
 LARGE_SHARE = 0.3  # of the shifts are drawn evenly up to three times `reach`
 
 
@@ -49,6 +50,8 @@ class Director:
     def pairs(self, count: int, reach: float) -> tuple[Tensor, Tensor]:
         """Frames float32 (B, 2, 3, H, W) in [-1, 1] and flow float32 (B, H, W, 2) in pixels."""
         motion = self._motion(count, reach)
+        still = self._even((count, 1, 1), 0, 1) < STILL_SHARE
+        motion = torch.where(still, torch.eye(2, 3), motion)
         scene = self._background(motion)
         for _ in range(CUTOUTS):
             scene = self._with_cutout(scene, motion, reach)
@@ -108,14 +111,14 @@ class Director:
         drift = 1 + 0.03 * self._normal((count, 2, 1, 1, 1))
         noise = self._even((count, 1, 1, 1, 1), 0, 0.02) * self._normal(tuple(frames.shape))
         seen = (frames - 0.5) * gain * drift + 0.5 + tint + noise
-        shown: Tensor = seen.clamp(0, 1) * 2 - 1
-        return shown
+        return seen.clamp(0, 1) * 2 - 1
 
     def _map(self, scale: Tensor, angle: Tensor) -> Tensor:
         """Turns and scales (B,) about the origin."""
         sin, cos = scale * angle.sin(), scale * angle.cos()
         zero = torch.zeros_like(sin)
-        return torch.stack([cos, -sin, zero, sin, cos, zero], dim=-1).unflatten(1, (2, 3))
+        maps: Tensor = torch.stack([cos, -sin, zero, sin, cos, zero], dim=-1).unflatten(1, (2, 3))
+        return maps
 
     def _some(self, pictures: Tensor, count: int) -> Tensor:
         return pictures[torch.randint(len(pictures), (count,), generator=self.random)]

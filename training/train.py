@@ -62,6 +62,8 @@ def main(
         torch.manual_seed(seed)
         if resume:
             model = recipe.MODEL.from_pretrained(folder).requires_grad_(True)
+            if hasattr(recipe, "next_stage"):
+                model = recipe.next_stage(model, source)
         else:
             model = recipe.MODEL(recipe.config(source))
             start(model)
@@ -78,14 +80,17 @@ def main(
 
 
 def scores(recipe: Any, folder: Path, source: Any, place: torch.device) -> dict[str, float]:
-    """The recipe's scores in float32, and the share of answers that bfloat16 leaves unchanged."""
+    """The recipe's scores in float32; the share of answers that bfloat16 leaves unchanged, or how
+    far it moves them."""
     reference = recipe.MODEL.from_pretrained(folder, device=place)
     fast = recipe.MODEL.from_pretrained(folder, device=place, numerics="fast", dtype="bfloat16")
     found = recipe.score(reference, source)
-    same = recipe.predictions(reference, source) == recipe.predictions(fast, source)
-    return {
-        name: round(float(v), 4) for name, v in {**found, "bfloat16_agreement": same.mean()}.items()
-    }
+    if hasattr(recipe, "drift"):
+        found |= recipe.drift(reference, fast, source)
+    else:
+        same = recipe.predictions(reference, source) == recipe.predictions(fast, source)
+        found["bfloat16_agreement"] = same.mean()
+    return {name: round(float(value), 4) for name, value in found.items()}
 
 
 if __name__ == "__main__":
