@@ -55,7 +55,8 @@ proto: $(INSTALLED_DEV)
 	@$(BIN)/python -m protos.generate
 
 scores: $(INSTALLED_DEV)
-	@for name in language-id fashion fill-mask; do \
+	@$(PIP) --editable '.[training]'
+	@for name in language-id fashion fill-mask flow multimodal; do \
 	[ -f training/data/$$name.npz ] || $(BIN)/python -m training.prepare $$name || exit 1; \
 	$(BIN)/python -m training.train tiny-$$name || exit 1; done
 

@@ -11,7 +11,7 @@ MAKERS = {
     "language-id": language_id.prepare,
     "fashion": fashion.prepare,
     "fill-mask": fill_mask.prepare,
-    "optical-flow": optical_flow.prepare,
+    "flow": optical_flow.prepare,
 }
 
 

@@ -22,7 +22,7 @@ RECIPES = {
     "tiny-language-id": ("training.language_id", "language-id.npz"),
     "tiny-fashion": ("training.fashion", "fashion.npz"),
     "tiny-fill-mask": ("training.fill_mask", "fill-mask.npz"),
-    "tiny-flow": ("training.optical_flow", "optical-flow.npz"),
+    "tiny-flow": ("training.optical_flow", "flow.npz"),
 }
 
 

