@@ -87,9 +87,11 @@ class MediaPool:
             if death.late:
                 raise Fault(
                     "too_large",
-                    f"decoding took longer than {self._limit_s:g} s: send a smaller file",
+                    f"reading or drawing this took longer than {self._limit_s:g} s: send a smaller file",
                 ) from None
-            raise Fault("worker_died", "the decoder ended while reading this: try again") from None
+            raise Fault(
+                "worker_died", "the media process ended with this in its hands: try again"
+            ) from None
         if isinstance(reply, Failed):
             raise Fault(reply.code, reply.message)
         return rows

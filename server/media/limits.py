@@ -69,7 +69,7 @@ class Limits:
             )
 
     def check_header(self, file: InputContainer, tracks: list[VideoStream | AudioStream]) -> None:
-        """Raises where a file itself says that it is too much."""
+        """Raises where a file itself says that it is too much; what it does not say is 0."""
         if len(file.streams) > MAX_TRACKS:
             raise TooLarge(f"the file has {len(file.streams)} tracks, the limit is {MAX_TRACKS}")
         if file.duration is not None:
@@ -78,10 +78,10 @@ class Limits:
             if track.duration is not None and track.time_base is not None:
                 self.check_seconds(float(track.duration * track.time_base))
             if isinstance(track, VideoStream):
-                if track.width and track.height:  # else nobody knows yet
+                if track.width and track.height:
                     self.check_size("the video", track.width, track.height)
                 self.check_frames(track.frames)
-            else:
+            elif track.sample_rate:
                 self.check_sample_rate(track.sample_rate)
 
 
