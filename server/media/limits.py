@@ -34,6 +34,7 @@ class Limits:
     pixels: int  # of a frame
     seconds: float
     frames: int
+    rows: int  # that are made of it
 
     def check_size(self, what: str, width: int, height: int) -> None:
         """Raises for a picture without pixels, or with too many."""
@@ -43,6 +44,14 @@ class Limits:
             raise TooLarge(
                 f"{what} is {width}×{height} = {width * height} pixels, the limit is {self.pixels}:"
                 " send a smaller one"
+            )
+
+    def check_rows(self, rows: int) -> None:
+        """Raises for what no queue would take."""
+        if rows > self.rows:
+            raise TooLarge(
+                f"this makes {rows} rows, the limit is {self.rows}: send a smaller image, or a "
+                "shorter video"
             )
 
     def check_seconds(self, seconds: float) -> None:

@@ -22,7 +22,7 @@ from server.media.video import read_video
 from tests.server.hostile import ANSWERED, HLS, REFUSED
 
 WANTED = Format(2, 16, 16, 640, 25, 8000)
-LIMITS = Limits(pixels=25_000_000, seconds=60, frames=2000)
+LIMITS = Limits(pixels=25_000_000, seconds=60, frames=2000, rows=1024)
 # open, openat, creat, socket, connect, openat2
 CALLS = {"x86_64": (2, 257, 85, 41, 42, 437), "aarch64": (56, 198, 203, 437)}
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, FILTER = 38, 22, 2

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from PIL import Image
+from pydantic import ByteSize
 
 from perceiver_core.pipelines.multimodal_autoencoding import Format
 from server.config import Settings
@@ -40,7 +41,7 @@ from server.media.video import read_video
 from perceiver_core.pipelines.multimodal_autoencoding import Format
 from tests.server.clips import clip, tone
 from tests.server.pictures import encoded
-limits = Limits(10**6, 60, 2000)
+limits = Limits(10**6, 60, 2000, 100)
 large = clip("mp4", "libx264", size=(480, 640), sound=tone(.4), sound_codec="aac")
 if os.getuid() == 0:
     os.setuid(65_534)  # root may start what he likes
@@ -176,7 +177,7 @@ async def test_a_video_is_written(
             [] if sound_rate is None else ["aac"]
         )
     wanted = Format(2, *size, 640, 25, sound_rate or 8000)
-    back, heard = read_video(data, wanted, Limits(10**6, 60, 2000))
+    back, heard = read_video(data, wanted, Limits(10**6, 60, 2000, 100))
     assert back.shape == frames.shape
     assert abs(back.astype(int) - frames).max() < 8
     if sound_rate is None:
@@ -190,10 +191,30 @@ async def test_a_video_is_written(
 async def test_sound_may_end_before_its_video(pool: MediaPool) -> None:
     row: dict[str, Any] = {"frames": grey(10), "audio": np.zeros(1000, np.float32)}
     data = await pool.render("mp4", row, sample_rate=8000)
-    frames, heard = read_video(data, Format(2, 32, 48, 640, 25, 8000), Limits(10**6, 60, 2000))
+    frames, heard = read_video(data, Format(2, 32, 48, 640, 25, 8000), Limits(10**6, 60, 2000, 100))
     assert len(frames) == 10
     assert heard is not None
     assert 1000 <= len(heard) < 2000
+
+
+async def test_what_no_channel_carries_is_said_not_sent(pool: MediaPool) -> None:
+    with pytest.raises(Fault, match="this takes too much memory") as caught:
+        await pool.render("mp4", {"frames": np.zeros((300, 480, 640, 3), np.uint8)})
+    assert caught.value.code == "too_large"
+
+
+@pytest.mark.full
+async def test_what_the_parent_would_not_take_is_said_not_sent() -> None:
+    """300 MB of pixels."""
+    pool = MediaPool(Settings(max_pixels=10**8, media_memory_bytes=ByteSize(4 * 2**30)))
+    pool.start()
+    try:
+        with pytest.raises(Fault, match="this takes too much memory") as caught:
+            await pool.decode(encoded("PNG", (10_000, 10_000)))
+        assert caught.value.code == "too_large"
+        assert pool._children[0].restarts == 0
+    finally:
+        await pool.close()
 
 
 async def test_what_takes_too_long_is_killed_and_said(pool: MediaPool) -> None:
@@ -202,7 +223,7 @@ async def test_what_takes_too_long_is_killed_and_said(pool: MediaPool) -> None:
     try:
         await slow._children[0].wait_ready()
         with pytest.raises(Fault, match=r"longer than 0\.05 s") as caught:
-            await slow.render("mp4", {"frames": np.zeros((300, 480, 640, 3), np.uint8)})
+            await slow.render("mp4", {"frames": np.zeros((250, 480, 640, 3), np.uint8)})
         assert caught.value.code == "too_large"
     finally:
         await slow.close()

@@ -16,7 +16,7 @@ from server.media.images import DAMAGED, decode_image, webp_size
 from server.media.limits import Limits
 from server.signatures import image_format
 
-LIMIT = Limits(pixels=1_000_000, seconds=1, frames=1)
+LIMIT = Limits(pixels=1_000_000, seconds=1, frames=1, rows=1)
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -62,7 +62,8 @@ def test_a_jpeg_comes_out_as_pillow_reads_it() -> None:
 def test_one_pixel_is_a_picture(kind: str) -> None:
     data = encoded(Image.new("RGB", (1, 1), (255, 255, 255)), kind)
     np.testing.assert_array_equal(
-        decode_image(data, Limits(pixels=1, seconds=1, frames=1)), np.full((1, 1, 3), 255, np.uint8)
+        decode_image(data, Limits(pixels=1, seconds=1, frames=1, rows=1)),
+        np.full((1, 1, 3), 255, np.uint8),
     )
 
 

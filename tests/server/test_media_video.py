@@ -18,7 +18,7 @@ from server.media.sound import Sound
 from server.media.video import read_video
 from tests.server.clips import RATE, clip, grey, patched, spliced, tone
 
-LIMITS = Limits(pixels=100_000, seconds=5, frames=100)
+LIMITS = Limits(pixels=100_000, seconds=5, frames=100, rows=100)
 WANTED = Format(frames=2, height=16, width=16, samples=640, frame_rate=25, sample_rate=RATE)
 
 
@@ -146,7 +146,7 @@ def test_the_size_may_change() -> None:
 
 def test_no_frame_may_be_too_large_whatever_the_header_says() -> None:
     with pytest.raises(InvalidInput, match="is 200×64 = 12800 pixels, the limit is 12000"):
-        read(GROWS, Limits(pixels=12_000, seconds=5, frames=100))
+        read(GROWS, Limits(pixels=12_000, seconds=5, frames=100, rows=100))
 
 
 @pytest.mark.parametrize(("first", "loud"), [(0, True), (1, False)])
@@ -257,7 +257,7 @@ def test_a_limit_is_kept_and_said(
     limits: dict[str, Any], sentence: str, options: dict[str, str]
 ) -> None:
     data = clip("matroska", options=options)
-    values: dict[str, Any] = {"pixels": 32 * 48, "seconds": 0.4, "frames": 10}
+    values: dict[str, Any] = {"pixels": 32 * 48, "seconds": 0.4, "frames": 10, "rows": 100}
     assert len(read(data, Limits(**values))[0]) == 10
     with pytest.raises(InvalidInput, match=sentence) as caught:
         read(data, Limits(**(values | limits)))
