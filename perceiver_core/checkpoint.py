@@ -66,6 +66,9 @@ class PreTrainedModel(nn.Module):
                 module.bias.zero_()
             if isinstance(module, PerceiverTrainablePositionEncoding):
                 module.position_embeddings.normal_(0.0, std)
+            if isinstance(module, nn.ParameterDict):  # padding and mask of modalities
+                for parameter in module.values():
+                    parameter.normal_(0.0, std)
         for name, parameter in self.named_parameters():
             if name.endswith("embeddings.latents"):
                 parameter.normal_(0.0, std)
