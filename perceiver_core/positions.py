@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
 # How a learned grid of so many dimensions is interpolated; the published classes know bicubic only.
 INTERPOLATIONS = {1: "linear", 2: "bicubic", 3: "trilinear"}
 

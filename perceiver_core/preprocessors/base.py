@@ -73,8 +73,9 @@ class PositionedPreprocessor(Preprocessor):
         positions = self.positions(index_dims, features, interpolate)
         if len(positions) != features.shape[1]:
             raise ValueError(
-                f"the input is a grid of {_by(index_dims)} elements, the model has {len(positions)} "
-                "learned positions: pass interpolate_pos_encoding=True, or resize the input"
+                f"the input is a grid of {'×'.join(map(str, index_dims))} elements, the model has "
+                f"{len(positions)} learned positions: pass interpolate_pos_encoding=True, or "
+                "resize the input"
             )
         if self.concat_or_add_pos == "add":
             return Preprocessed(features + positions, None, features)
@@ -97,7 +98,3 @@ class PositionedPreprocessor(Preprocessor):
             with torch.inference_mode(False), torch.no_grad():  # kept for training too
                 self._projected = (key, self.positions_projection(encoding(size)))
         return self._projected[1]
-
-
-def _by(dims: tuple[int, ...]) -> str:
-    return "×".join(map(str, dims))

@@ -24,7 +24,7 @@ class PerceiverOneHotPreprocessor(Preprocessor):
         """(B, num_labels) -> (B, 1, num_labels)."""
         if inputs.shape[1:] != (self.num_labels,):
             raise ValueError(
-                f"the labels are {tuple(inputs.shape)}: give (batch, {self.num_labels}), one number "
-                "a label"
+                f"the labels are {tuple(inputs.shape)}: give (batch, {self.num_labels}), "
+                "a number for each label"
             )
         return Preprocessed(inputs[:, None], None, inputs[:, None])

@@ -1,13 +1,8 @@
-"""Every class and parameter of the documentation is here, under its name and with its default.
-
-`tests/data/seed_signatures.txt` has the documentation's signatures, one a line, without types.
-"""
+"""Every class and parameter of the documentation is here, under its name and with its default."""
 
 from __future__ import annotations
 
-import ast
 import inspect
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,30 +11,14 @@ import torch
 import perceiver_core
 from perceiver_core import PerceiverConfig, tasks
 from tests.core.published import SMALL
+from tests.core.signatures import CLASSES, REQUIRED, REST, SIGNATURES, documented
 from tests.tiny import randomise
 
-SIGNATURES = (Path(__file__).parents[1] / "data" / "seed_signatures.txt").read_text().splitlines()
-REQUIRED, REST = object(), object()
 # The documentation's `**kwargs` of a configuration: what its base class takes and a Perceiver uses.
 CONFIG_REST = (
     *("num_labels", "id2label", "label2id", "problem_type", "architectures"),
     *("output_attentions", "output_hidden_states", "return_dict"),
 )
-
-
-def documented(line: str) -> tuple[str, dict[str, Any]]:
-    """`Class(a, b=1, **rest)` -> its name, parameters and their defaults."""
-    name, _, parameters = line.partition("(")
-    (function,) = ast.parse(f"def f({parameters}: ...").body
-    assert isinstance(function, ast.FunctionDef)
-    given = function.args
-    found: dict[str, Any] = {argument.arg: REQUIRED for argument in given.args}
-    defaults = given.args[len(given.args) - len(given.defaults) :]
-    for argument, default in zip(defaults, given.defaults, strict=True):
-        found[argument.arg] = ast.literal_eval(default)
-    if given.kwarg is not None:
-        found[given.kwarg.arg] = REST
-    return name, found
 
 
 def have(name: str) -> dict[str, Any]:
@@ -75,11 +54,9 @@ def test_every_documented_parameter_is_here(line):
 
 
 def test_the_list_is_the_whole_documentation():
-    names = {line.partition("(")[0] for line in SIGNATURES}
-    assert len({name.partition(".")[0] for name in names}) == 31
-    for name in perceiver_core.__all__:
-        undocumented = name in ("CheckpointError", "InvalidInput", "PerceiverAbstractDecoder")
-        assert undocumented or name in names
+    assert len(CLASSES) == 31
+    ours = {"CheckpointError", "InvalidInput", "PerceiverAbstractDecoder"}
+    assert set(perceiver_core.__all__) == CLASSES | ours
 
 
 def test_a_changed_projection_changes_the_answer():
