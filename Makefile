@@ -40,7 +40,7 @@ test: $(INSTALLED_DEV)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-full: $(INSTALLED_DEV)
-	@$(BIN)/python -m pytest -m full --timeout 600 $(ARGS)
+	@$(BIN)/python -m pytest -m full -rs --timeout 600 $(ARGS)
 
 test-deploy: $(INSTALLED_DEV)
 	@TORCH='$(TORCH)' PIP_ARGS='$(PIP_ARGS)' $(BIN)/python -m pytest -m deploy $(ARGS)

@@ -25,7 +25,7 @@ OPTIONAL_SUFFIX = ".num_batches_tracked"
 DRAWS = ("normal_", "uniform_", "kaiming_uniform_")  # of tensors and of torch.nn.init
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Draws no random weights: they come from a file, and to draw on the meta device torch would
     first import its compiler, which takes as much CPU time as importing torch."""
 
@@ -66,6 +66,9 @@ class PreTrainedModel(nn.Module):
                 module.bias.zero_()
             if isinstance(module, PerceiverTrainablePositionEncoding):
                 module.position_embeddings.normal_(0.0, std)
+            if isinstance(module, nn.ParameterDict):  # padding and mask of modalities
+                for parameter in module.values():
+                    parameter.normal_(0.0, std)
         for name, parameter in self.named_parameters():
             if name.endswith("embeddings.latents"):
                 parameter.normal_(0.0, std)
@@ -87,7 +90,7 @@ class PreTrainedModel(nn.Module):
         folder = model_folder(name)
         config = PerceiverConfig.from_pretrained(folder)
         try:
-            with torch.device("meta"), _Undrawn():
+            with torch.device("meta"), Undrawn():
                 model = cls(config)
         except ValueError as error:
             raise CheckpointError(f"config.json describes no model: {error}") from error

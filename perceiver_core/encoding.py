@@ -5,7 +5,8 @@ The process that owns the sockets imports this module: torch is imported where t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from perceiver_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 IntArray = npt.NDArray[np.int64]
 _Choice = TypeVar("_Choice")
@@ -61,6 +64,12 @@ def at_least(name: str, value: int, least: int) -> int:
     if value < least:
         raise InvalidInput(f"{name} is {value}: it must be {least} or more")
     return value
+
+
+def unused(owner: str, options: Mapping[str, Any]) -> None:
+    """Logs the names of options that `owner` ignores."""
+    if options:
+        logger.warning("%s has no use for %s", owner, ", ".join(sorted(options)))
 
 
 def tensor_kind(return_tensors: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from perceiver_core.encoding import BatchEncoding, at_least, one_of, stack, tensor_kind
+from perceiver_core.encoding import BatchEncoding, at_least, one_of, stack, tensor_kind, unused
 from perceiver_core.errors import CheckpointError, InvalidInput
 from perceiver_core.folders import model_folder, read_json
 from perceiver_core.pixels import Array, eight_bit, flat_images, rescale, rgb_pixels
@@ -66,8 +66,7 @@ class PerceiverImageProcessor:
         self.image_std = _per_channel(_IMAGENET_STD if image_std is None else image_std)
         if not np.all(self.image_std):
             raise InvalidInput(f"image_std is {self.image_std}: pixels cannot be divided by 0")
-        if kwargs:
-            logger.warning("PerceiverImageProcessor has no use for %s", ", ".join(sorted(kwargs)))
+        unused("PerceiverImageProcessor", kwargs)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **kwargs: Any) -> PerceiverImageProcessor:
@@ -113,6 +112,7 @@ class PerceiverImageProcessor:
         return_tensors: str | None = None,
         data_format: str = ChannelDimension.FIRST,
         input_data_format: str | None = None,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """`pixel_values` of one image or many (seed: preprocess); an option set here wins.
 
@@ -121,6 +121,7 @@ class PerceiverImageProcessor:
         (3, 224, 224) float32 by default, for 'np' and 'pt' one of (images, 3, 224, 224). Grey
         becomes RGB, transparency white. Raises InvalidInput.
         """
+        unused("PerceiverImageProcessor", kwargs)
         given = {
             "do_center_crop": do_center_crop,
             "crop_size": crop_size,

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# How a learned grid of so many dimensions is interpolated; the published classes know bicubic only.
+INTERPOLATIONS = {1: "linear", 2: "bicubic", 3: "trilinear"}
+
 
 def linear_positions(index_dims: Sequence[int], device: torch.device | None = None) -> Tensor:
     """Coordinates in [-1, 1] of a grid, both ends included, first index slowest.
@@ -64,17 +67,30 @@ class PerceiverTrainablePositionEncoding(nn.Module):
         return self.num_channels
 
     def forward(self, size: tuple[int, ...] | None = None) -> Tensor:
-        """The table (positions, channels); for an image `size` (height, width) other than the
-        trained square it is interpolated bicubically."""
+        """The table (positions, channels); interpolated for a grid `size`, such as (height, width),
+        that is not the trained one."""
         table: Tensor = self.position_embeddings
-        side = math.isqrt(table.shape[0])
-        if size is None or size == (side, side):
+        if size is None or size == (trained := self.grid(len(size))):
             return table
-        if len(size) != 2:
-            raise ValueError(f"trainable positions interpolate for images only, not for {size}")
-        grid = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
-        grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
-        return grid.flatten(2)[0].transpose(0, 1)
+        grid = table.reshape(1, *trained, -1).movedim(-1, 1)
+        mode = INTERPOLATIONS[len(size)]
+        return F.interpolate(grid, size=size, mode=mode, align_corners=False)[0].flatten(1).T
+
+    def grid(self, dimensions: int) -> tuple[int, ...]:
+        """The trained grid: `index_dims`, or the square that a count of an image's positions is.
+
+        ValueError where the table is no grid of so many dimensions.
+        """
+        if len(self.index_dims) == dimensions:
+            return self.index_dims
+        count = math.prod(self.index_dims)
+        side = math.isqrt(count)
+        if dimensions != 2 or side**2 != count:
+            raise ValueError(
+                f"the {count} learned positions of {self.index_dims} are no grid of {dimensions} "
+                "dimensions that could be interpolated: give index_dims as the grid"
+            )
+        return side, side
 
 
 class PerceiverFourierPositionEncoding(nn.Module):

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from perceiver_core.encoding import BatchEncoding, IntArray, at_least, one_of, tensor_kind
+from perceiver_core.encoding import (
+    BatchEncoding,
+    IntArray,
+    at_least,
+    one_of,
+    tensor_kind,
+    unused,
+)
 from perceiver_core.errors import CheckpointError, InvalidInput
 from perceiver_core.folders import model_folder, read_json
 from perceiver_core.text_rows import (
@@ -82,8 +89,7 @@ class PerceiverTokenizer(ByteVocabulary):
         self.padding_side = one_of("padding_side", padding_side, SIDES)
         self.truncation_side = one_of("truncation_side", truncation_side, SIDES)
         self.raw = bool(raw or split_special_tokens)
-        if kwargs:
-            logger.warning("PerceiverTokenizer has no use for %s", ", ".join(sorted(kwargs)))
+        unused("PerceiverTokenizer", kwargs)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **kwargs: Any) -> PerceiverTokenizer:
@@ -137,6 +143,7 @@ class PerceiverTokenizer(ByteVocabulary):
         *,
         padding_side: str | None = None,
         raw: bool | None = None,
+        **kwargs: Any,
     ) -> BatchEncoding:
         """Ids (0…261) and masks of a text, a pair, or a batch of either (seed: __call__).
 
@@ -145,6 +152,7 @@ class PerceiverTokenizer(ByteVocabulary):
         (texts, length). What is longer than the model takes is kept unless cut is asked for, and
         logged. Raises InvalidInput.
         """
+        unused("PerceiverTokenizer", kwargs)
         if return_offsets_mapping:
             raise NotImplementedError("return_offsets_mapping: this tokenizer keeps no offsets")
         if text is None and text_target is None:

@@ -98,7 +98,7 @@ class _Codec(Generic[Message]):
         ]
         body = sum(spec.check() for row in specs for spec in row)
         header = self._encoder.encode(Envelope(message, specs))
-        if len(header) > MAX_HEADER or body > MAX_BODY:
+        if len(header) > MAX_HEADER or body > self._max_body:
             raise FrameError(f"a frame of {len(header)} + {body} bytes is over the limit")
         head = PREFIX.pack(len(header), body) + header
         if body <= SMALL:

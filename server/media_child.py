@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ import numpy as np
 from perceiver_core.errors import CheckpointError, InvalidInput
 from perceiver_core.pipelines import open_pipeline
 from perceiver_core.pipelines.multimodal_autoencoding import Format, MultimodalAutoencoding
+from perceiver_core.pipelines.optical_flow import OpticalFlow
 from server.errors import INTERNAL
-from server.frames import Channel, Row
+from server.frames import Channel, FrameError, Row
 from server.media.colours import flow_png
 from server.media.fit import fit
 from server.media.images import decode_image
@@ -33,6 +35,7 @@ from server.media.mp4 import mp4
 from server.media.video import read_video
 from server.messages import (
     MAX_MEDIA_BYTES,
+    TOO_MUCH,
     Decode,
     Failed,
     MediaCall,
@@ -49,31 +52,29 @@ log = logging.getLogger(__name__)
 
 _PR_SET_NO_NEW_PRIVS = 38
 _OPEN_FILES = 32
-TOO_MUCH = "this takes too much memory: send a smaller image, or a shorter video"
 
 
 def main() -> None:
     """Answers calls until the parent hangs up."""
     options = msgspec.json.decode(sys.argv[2], type=MediaOptions)
-    limits = Limits(options.max_pixels, options.max_seconds, options.max_frames)
-    channel: Channel[MediaCall] = join_parent(int(sys.argv[1]), MediaCall)
+    limits = Limits(options.max_pixels, options.max_seconds, options.max_frames, options.max_rows)
+    channel: Channel[MediaCall] = join_parent(int(sys.argv[1]), MediaCall, MAX_MEDIA_BYTES)
     confine(options.memory_bytes)
     channel.send(MediaReady())
     with suppress(EOFError, OSError):
         while True:
             call, rows = channel.receive()
             _limit_cpu(options.time_limit_s)
-            channel.send(*answer(call, rows, limits))
+            try:
+                channel.send(*answer(call, rows, limits))
+            except FrameError:
+                channel.send(Failed("too_large", TOO_MUCH))
 
 
 def answer(call: MediaCall, rows: list[Row], limits: Limits) -> tuple[msgspec.Struct, list[Row]]:
     """What was asked for, or why there is nothing."""
     try:
-        made = _made(call, rows, limits)
-        size = sum(array.nbytes for row in made for array in row.values())
-        if size > MAX_MEDIA_BYTES:
-            return Failed("too_large", TOO_MUCH), []
-        return MediaDone(), made
+        return MediaDone(), _made(call, rows, limits)
     except InvalidInput as error:
         return Failed(getattr(error, "code", "invalid_input"), str(error)), []
     except CheckpointError as error:
@@ -99,8 +100,12 @@ def _made(call: MediaCall, rows: list[Row], limits: Limits) -> list[Row]:
             return [_file(mp4(row["frames"], row.get("audio"), frame_rate, sample_rate))]
 
 
-def _preprocessed(folder: Path, item: np.ndarray[Any, Any], limits: Limits) -> list[Row]:
+def _preprocessed(folder: Path, encoded: np.ndarray[Any, Any], limits: Limits) -> list[Row]:
     pipeline: Any = open_pipeline(folder)
+    item = msgspec.msgpack.decode(encoded.data, type=pipeline.input_type)
+    if isinstance(pipeline, OpticalFlow) and item.region is None:
+        tile = math.prod(pipeline.config.train_size)
+        limits = replace(limits, pixels=min(limits.pixels, limits.rows * tile))
 
     def image(data: bytes) -> np.ndarray[Any, Any]:
         return decode_image(data, limits)
@@ -109,9 +114,8 @@ def _preprocessed(folder: Path, item: np.ndarray[Any, Any], limits: Limits) -> l
         return read_video(data, wanted, limits)
 
     pipeline.decode = video if isinstance(pipeline, MultimodalAutoencoding) else image
-    rows: list[Row] = pipeline.preprocess(
-        msgspec.msgpack.decode(item.data, type=pipeline.input_type)
-    )
+    rows: list[Row] = pipeline.preprocess(item)
+    limits.check_rows(len(rows))
     return rows
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from server.child import Child, ChildDied
 from server.config import Settings
 from server.errors import Fault
-from server.frames import Row
+from server.frames import FrameError, Row
 from server.messages import (
     MAX_MEDIA_BYTES,
+    TOO_MUCH,
     Decode,
     Failed,
     MediaCall,
@@ -41,6 +42,7 @@ class MediaPool:
             max_pixels=settings.max_pixels,
             max_seconds=settings.max_seconds,
             max_frames=settings.max_frames,
+            max_rows=settings.max_queue,
             memory_bytes=int(settings.media_memory_bytes),
             time_limit_s=settings.media_timeout_s,
         )
@@ -83,13 +85,18 @@ class MediaPool:
         child = min(self._children, key=lambda child: child.waiting)
         try:
             reply, rows = await child.call(message, [row], limit_s=self._limit_s)
+        except FrameError:
+            raise Fault("too_large", TOO_MUCH) from None
         except ChildDied as death:
             if death.late:
                 raise Fault(
                     "too_large",
-                    f"decoding took longer than {self._limit_s:g} s: send a smaller file",
+                    f"reading or drawing this took longer than {self._limit_s:g} s: send a smaller "
+                    "file",
                 ) from None
-            raise Fault("worker_died", "the decoder ended while reading this: try again") from None
+            raise Fault(
+                "worker_died", "the media process ended with this in its hands: try again"
+            ) from None
         if isinstance(reply, Failed):
             raise Fault(reply.code, reply.message)
         return rows

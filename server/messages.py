@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-MAX_MEDIA_BYTES = 256 * 1024 * 1024  # of one reply: what a child that was taken over may send
+MAX_MEDIA_BYTES = 256 * 1024 * 1024  # of one frame to or from a media child
+TOO_MUCH = "this takes too much memory: send a smaller image, or a shorter video"
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
@@ -78,6 +79,7 @@ class MediaOptions(msgspec.Struct, frozen=True):
     max_pixels: int
     max_seconds: float
     max_frames: int
+    max_rows: int
     memory_bytes: int
     time_limit_s: float
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.signatures import CLASSES
+
 ROOT = Path(__file__).parents[1]
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
@@ -26,6 +28,12 @@ def table_of(*arguments: str) -> list[list[str]]:
     assert done.returncode == 0, done.stderr
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line[:1] == "|"]
     return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_parity():
+    rows = table_of("parity")
+    assert {row[0] for row in rows} == CLASSES
+    assert all(float(row[4]) <= 1e-5 for row in rows)
 
 
 def test_models():

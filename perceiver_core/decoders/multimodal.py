@@ -91,6 +91,11 @@ class PerceiverMultimodalDecoder(PerceiverAbstractDecoder):
         assert modality_sizes is not None
         own = split_modalities(inputs, modality_sizes)
         points = subsampled_points or {}
+        if not set(points) <= set(self.modalities):
+            raise ValueError(
+                f"subsampled_output_points names {', '.join(sorted(points))}: the outputs are "
+                f"{', '.join(sorted(self.modalities))}"
+            )
         without = inputs_without_pos or {}
         queries = [
             self.modality_query(name, own[name], without.get(name), points.get(name))

@@ -33,11 +33,16 @@ RUN_OF_MASKS = re.compile(rf"(?:{re.escape(MASK)})+")
 @dataclass(frozen=True)
 class FillMaskInput:
     """A text in which each `[MASK]` stands for one byte and a run of them is one span; how many
-    fillings (default 5, at most 100), or the strings to score."""
+    fillings (default 5, at most 100), or the strings to score.
+
+    `special_tokens`: the text stands between [CLS] and [SEP], as in the examples of the published
+    port; without, its first byte stands first, as in the original release.
+    """
 
     text: str
     top_k: int | None = None
     targets: tuple[str, ...] | None = None
+    special_tokens: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,9 @@ class FillMask(Pipeline[FillMaskInput, list[list[Fill]]]):
                 "the text has no [MASK]: put one [MASK] for each byte to be filled in"
             )
         check_length(
-            len(utf8(item.text)) - masks * (len(MASK) - 1), self.config.max_position_embeddings
+            len(utf8(item.text)) - masks * (len(MASK) - 1),
+            self.config.max_position_embeddings,
+            markers=2 if item.special_tokens else 0,
         )
         lengths = {end - start for start, end in mask_spans(masked_ids(item.text))}
         if max(lengths) > MAX_SPAN:
@@ -109,7 +116,7 @@ class FillMask(Pipeline[FillMaskInput, list[list[Fill]]]):
 
     def preprocess(self, item: FillMaskInput) -> list[Row]:
         """`input_ids` int64 (M,)."""
-        return [{"input_ids": masked_ids(item.text)}]
+        return [{"input_ids": masked_ids(item.text, item.special_tokens)}]
 
     def forward(self, model: Any, rows: list[Row]) -> list[Row]:
         """`logits` float32 (masks, vocab) of the masked positions in order."""

@@ -13,9 +13,9 @@ MASK = "[MASK]"
 MASK_ID, CLS_ID, SEP_ID, BYTE_0 = 3, 4, 5, 6  # byte b has id b + BYTE_0
 
 
-def check_length(num_bytes: int, max_positions: int) -> None:
-    """Room for the text between its two markers. Raises InvalidInput."""
-    limit = max_positions - 2
+def check_length(num_bytes: int, max_positions: int, markers: int = 2) -> None:
+    """Room for the text and its markers. Raises InvalidInput."""
+    limit = max_positions - markers
     if num_bytes > limit:
         raise InvalidInput(
             f"the text has {num_bytes} bytes and this model reads at most {limit}: shorten it, "
@@ -36,13 +36,15 @@ def text_ids(text: bytes) -> NDArray[np.int64]:
     return _framed(np.frombuffer(text, np.uint8).astype(np.int64) + BYTE_0)
 
 
-def masked_ids(text: str) -> NDArray[np.int64]:
-    """As `text_ids`, each literal `[MASK]` being one masked byte."""
+def masked_ids(text: str, special_tokens: bool = True) -> NDArray[np.int64]:
+    """As `text_ids`, each literal `[MASK]` being one masked byte; the bytes alone without
+    `special_tokens`."""
     pieces = [np.frombuffer(utf8(p), np.uint8).astype(np.int64) for p in text.split(MASK)]
     parts: list[NDArray[np.int64]] = []
     for piece in pieces:
         parts += [piece + BYTE_0, np.array([MASK_ID])]
-    return _framed(np.concatenate(parts[:-1]))
+    ids = np.concatenate(parts[:-1])
+    return _framed(ids) if special_tokens else ids
 
 
 def mask_spans(ids: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -65,11 +65,18 @@ class PositionedPreprocessor(Preprocessor):
     def with_positions(self, features: Tensor, interpolate: bool = False) -> Preprocessed:
         """Features (B, ..., c) of a grid of one, two or three dimensions -> (B, M, C).
 
-        With `interpolate` trainable positions follow the size of the grid.
+        With `interpolate` trainable positions follow the size of the grid; without, ValueError
+        where it has another number of elements than were trained.
         """
         index_dims = tuple(features.shape[1:-1])
         features = features.flatten(1, -2)
         positions = self.positions(index_dims, features, interpolate)
+        if len(positions) != features.shape[1]:
+            raise ValueError(
+                f"the input is a grid of {'×'.join(map(str, index_dims))} elements, the model has "
+                f"{len(positions)} learned positions: pass interpolate_pos_encoding=True, or "
+                "resize the input"
+            )
         if self.concat_or_add_pos == "add":
             return Preprocessed(features + positions, None, features)
         positions = positions.expand(features.shape[0], -1, -1)

@@ -26,6 +26,11 @@ def space_to_depth(frames: Tensor, temporal: int = 1, spatial: int = 1) -> Tenso
     video = frames if frames.ndim == 5 else frames[:, None]
     temporal = temporal if frames.ndim == 5 else 1
     batch, time, channels, height, width = video.shape
+    if time % temporal or height % spatial or width % spatial:
+        raise ValueError(
+            f"{time} frames of {height}×{width} cannot be cut into blocks of {temporal} × "
+            f"{spatial}×{spatial}: give multiples of these"
+        )
     blocks = video.reshape(
         batch,
         time // temporal,
@@ -111,12 +116,7 @@ class PerceiverImagePreprocessor(PositionedPreprocessor):
         if self.conv_after_patching or self.prep_type in ("conv", "conv1x1"):
             return self.out_channels
         if self.prep_type == "pixels":
-            # Kept from the published port, whose models all have spatial_downsample 1 here.
-            return (
-                self.in_channels
-                if temporal
-                else math.ceil(self.in_channels / self.spatial_downsample)
-            )
+            return self.in_channels
         channels = self.in_channels * self.spatial_downsample**2
         return channels * self.temporal_downsample if temporal else channels
 

@@ -49,11 +49,19 @@ class PerceiverMultimodalPreprocessor(Preprocessor):
     def forward(
         self, inputs: Mapping[str, Any], interpolate_pos_encoding: bool = False
     ) -> Preprocessed:
-        """Inputs by modality -> (B, M, C), the elements of each modality, and the inputs without
-        positions of each."""
+        """Inputs by modality, all of them -> (B, M, C), the elements of each modality, and the
+        inputs without positions of each."""
+        missing = set(self.modalities) - set(inputs)
+        if missing:
+            raise ValueError(
+                f"inputs lacks {', '.join(sorted(missing))}: give each of "
+                f"{', '.join(sorted(self.modalities))}"
+            )
         padded, without = {}, {}
         for name, preprocessor in self.modalities.items():
-            out: Preprocessed = preprocessor(inputs[name])
+            out: Preprocessed = preprocessor(
+                inputs[name], interpolate_pos_encoding=interpolate_pos_encoding
+            )
             without[name] = out.inputs_without_pos
             padding = self.padding[name].expand(*out.inputs.shape[:2], -1)
             padded[name] = self._masked(name, torch.cat([out.inputs, padding], dim=-1))

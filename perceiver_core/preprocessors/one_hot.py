@@ -22,4 +22,9 @@ class PerceiverOneHotPreprocessor(Preprocessor):
 
     def forward(self, inputs: Tensor, interpolate_pos_encoding: bool = False) -> Preprocessed:
         """(B, num_labels) -> (B, 1, num_labels)."""
+        if inputs.shape[1:] != (self.num_labels,):
+            raise ValueError(
+                f"the labels are {tuple(inputs.shape)}: give (batch, {self.num_labels}), "
+                "a number for each label"
+            )
         return Preprocessed(inputs[:, None], None, inputs[:, None])

@@ -70,6 +70,11 @@ class PerceiverForOpticalFlow(PreTrainedModel):
         """
         if inputs is None:
             raise ValueError("give inputs")
+        if inputs.ndim != 5 or inputs.shape[1:3] != (2, PATCH_CHANNELS // 2):
+            raise ValueError(
+                f"inputs are {tuple(inputs.shape)}: give patches of both frames, "
+                f"(batch, 2, {PATCH_CHANNELS // 2}, height, width)"
+            )
         outputs = self.perceiver(
             inputs=inputs,
             attention_mask=attention_mask,
@@ -78,9 +83,8 @@ class PerceiverForOpticalFlow(PreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        flow = outputs.logits.float()
-        if flow.ndim == 3:
-            flow = flow.unflatten(1, inputs.shape[-2:])
+        # The decoder lays out what has as many pixels as the trained size, whatever its sides are.
+        flow = outputs.logits.float().flatten(1, -2).unflatten(1, inputs.shape[-2:])
         loss = None if labels is None else (flow - labels).norm(dim=-1).mean()
         output = PerceiverClassifierOutput(
             loss, flow, outputs.hidden_states, outputs.attentions, outputs.cross_attentions

@@ -9,6 +9,7 @@ thread.  Messages are ours: libav's text may name addresses and internals, and i
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -70,26 +71,30 @@ def decoded(data: bytes, limits: Limits) -> Iterator[tuple[float, VideoFrame | A
             "protocol_whitelist": "none",
             "codec_whitelist": ",".join(PICTURE_CODECS + SOUND_CODECS),
         },
-        options=_guard(limits),
+        options={"skip_frame": "all"},  # nothing is decoded before the header is checked
         metadata_errors="replace",
         io_open=_refuse,
     ) as file:
         tracks = _tracks(file, limits)
         meter = Meter(limits)
-        begun = set[int]()  # tracks; what precedes a track's first frame may be the end of a cut
+        read, skipped = Counter[int](), Counter[int]()  # packets by track
         for packet in file.demux(*tracks):
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
-                if packet.stream_index in begun:
+                if read[packet.stream_index]:
                     raise
+                skipped[packet.stream_index] += 1  # a recording may begin in the middle
                 continue
-            if packet.is_corrupt and packet.stream_index in begun:
+            if packet.is_corrupt:
                 raise InvalidInput(DAMAGED)
+            read[packet.stream_index] += packet.size > 0
             for frame in frames:
                 assert isinstance(frame, VideoFrame | AudioFrame)
-                begun.add(packet.stream_index)
                 yield meter.pass_on(frame), frame
+        ends_early = kind == "MP4" and read[tracks[0].index] < len(tracks[0].index_entries)
+        if ends_early or any(not read[track] for track in skipped):
+            raise InvalidInput(DAMAGED)
 
 
 @contextmanager
@@ -100,7 +105,9 @@ def ours() -> Iterator[None]:
     except InvalidInput:
         raise
     except MemoryError:
-        raise TooLarge("the video takes too much memory to decode: send a smaller one") from None
+        raise TooLarge(
+            "the video takes too much memory, or has too many tracks: send a smaller one"
+        ) from None
     except (av.FFmpegError, ValueError, OverflowError):
         raise InvalidInput(DAMAGED) from None
 
@@ -117,21 +124,18 @@ def _tracks(file: InputContainer, limits: Limits) -> list[VideoStream | AudioStr
     tracks: list[VideoStream | AudioStream] = [pictures[0], *file.streams.audio[:1]]
     for track in tracks:
         codec: CodecContext | None = track.codec_context  # PyAV's types forget the None
-        if codec is None or codec.name not in PICTURE_CODECS + SOUND_CODECS:
+        name = "something unknown" if codec is None else codec.name
+        if name not in PICTURE_CODECS + SOUND_CODECS:
             raise NotAVideo(
-                f"the {track.type} is coded as {track.name or 'something unknown'}, which is not "
-                "read: convert it to H.264 and AAC"
+                f"the {track.type} is coded as {name}, which is not read: convert it to H.264 and "
+                "AAC"
             )
     limits.check_header(file, tracks)
     for track in tracks:
         track.codec_context.thread_count = 1
-        track.codec_context.options = _guard(limits)
+        # A decoder is not to allocate what the meter would refuse; they round sizes up.
+        track.codec_context.options = {"max_pixels": str(2 * limits.pixels + 2**16)}
     return tracks
-
-
-def _guard(limits: Limits) -> dict[str, str]:
-    """Of decoders, so that none allocates what `Meter` would refuse; they round sizes up."""
-    return {"max_pixels": str(2 * limits.pixels + 2**16)}
 
 
 def _refuse(url: str, *_: Any) -> NoReturn:

@@ -34,6 +34,7 @@ class Limits:
     pixels: int  # of a frame
     seconds: float
     frames: int
+    rows: int  # that are made of it
 
     def check_size(self, what: str, width: int, height: int) -> None:
         """Raises for a picture without pixels, or with too many."""
@@ -43,6 +44,14 @@ class Limits:
             raise TooLarge(
                 f"{what} is {width}×{height} = {width * height} pixels, the limit is {self.pixels}:"
                 " send a smaller one"
+            )
+
+    def check_rows(self, rows: int) -> None:
+        """Raises for what no queue would take."""
+        if rows > self.rows:
+            raise TooLarge(
+                f"this makes {rows} rows, the limit is {self.rows}: send a smaller image, or a "
+                "shorter video"
             )
 
     def check_seconds(self, seconds: float) -> None:
@@ -69,7 +78,7 @@ class Limits:
             )
 
     def check_header(self, file: InputContainer, tracks: list[VideoStream | AudioStream]) -> None:
-        """Raises where a file itself says that it is too much."""
+        """Raises where a file itself says that it is too much; what it does not say is 0."""
         if len(file.streams) > MAX_TRACKS:
             raise TooLarge(f"the file has {len(file.streams)} tracks, the limit is {MAX_TRACKS}")
         if file.duration is not None:
@@ -78,10 +87,10 @@ class Limits:
             if track.duration is not None and track.time_base is not None:
                 self.check_seconds(float(track.duration * track.time_base))
             if isinstance(track, VideoStream):
-                if track.width and track.height:  # else nobody knows yet
+                if track.width and track.height:
                     self.check_size("the video", track.width, track.height)
                 self.check_frames(track.frames)
-            else:
+            elif track.sample_rate:
                 self.check_sample_rate(track.sample_rate)
 
 

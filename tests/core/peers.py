@@ -1,15 +1,18 @@
-"""Our models beside transformers' with the same random tensors."""
+"""Our classes beside transformers' with the same random tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor
-from transformers.models.perceiver import modeling_perceiver as peer
+from transformers.models.perceiver import modeling_perceiver
 
-from perceiver_core import tasks
+import perceiver_core
+from perceiver_core.checkpoint import Undrawn
 from perceiver_core.config import PerceiverConfig
 from tests.tiny import randomise
 
@@ -20,11 +23,54 @@ IMAGE_MODELS = (
     "PerceiverForImageClassificationConvProcessing",
 )
 
+# Makes a module of one of the two libraries: (its classes by name, its configuration).
+Build = Callable[[Any, Any], torch.nn.Module]
+
+
+class _ProjectionDecoder(modeling_perceiver.PerceiverProjectionDecoder):  # type: ignore[misc]  # a peer's class is Any
+    """Theirs cannot be constructed: it lacks an abstract property."""
+
+    num_query_channels = 0
+
+
+THEIRS = SimpleNamespace(
+    **{**vars(modeling_perceiver), "PerceiverProjectionDecoder": _ProjectionDecoder}
+)
+
+
+def is_theirs(module: torch.nn.Module) -> bool:
+    """Whether a module is the peer's."""
+    return isinstance(module, modeling_perceiver.PerceiverPreTrainedModel)
+
 
 def deviation(ours: Tensor, theirs: Tensor) -> float:
-    """max|a - b| / max|b|."""
+    """max|a - b| / max|b|; max|a| where b is all zeros."""
     assert ours.shape == theirs.shape
-    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+    largest = theirs.abs().max().item()
+    return (ours - theirs).abs().max().item() / (largest or 1.0)
+
+
+def deviations(ours: Any, theirs: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """(place, deviation) of every tensor in outputs of one structure, dicts and tuples of others;
+    what is no tensor must be equal."""
+    if isinstance(theirs, Tensor):
+        yield place, deviation(ours, theirs)
+    elif isinstance(theirs, Mapping):
+        assert list(ours.keys()) == list(theirs.keys()), place
+        for key in theirs:
+            yield from deviations(ours[key], theirs[key], f"{place}.{key}")
+    elif isinstance(theirs, tuple):
+        assert len(ours) == len(theirs), place
+        for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            yield from deviations(a, b, f"{place}[{number}]")
+    else:
+        assert ours == theirs, place
+
+
+def assert_outputs_match(ours: Any, theirs: Any, bound: float) -> None:
+    """Every output, intermediate states and attention maps included."""
+    for place, found in deviations(ours, theirs):
+        assert found <= bound, place
 
 
 def peer_config(sizes: dict[str, Any]) -> Any:
@@ -32,16 +78,21 @@ def peer_config(sizes: dict[str, Any]) -> Any:
     return transformers.PerceiverConfig(**sizes)
 
 
-def pair(name: str, sizes: dict[str, Any], seed: int = 0) -> tuple[Any, Any]:
-    """(ours, theirs) of a task class, every tensor random, in eval mode."""
-    if "Fourier" in name and not sizes.get("qk_channels"):
-        sizes = {**sizes, "num_cross_attention_heads": 1}  # 261 channels divide by 3, 9 … only
-    theirs = getattr(peer, name)(peer_config(sizes)).eval()
+def twins(build: Build, sizes: dict[str, Any], seed: int = 0) -> tuple[Any, Any]:
+    """(ours, theirs), every tensor random and shared, in eval mode."""
+    theirs = build(THEIRS, peer_config(sizes)).eval()
     randomise(theirs, seed)
-    with torch.device("meta"):
-        ours = getattr(tasks, name)(PerceiverConfig(**sizes))
+    with torch.device("meta"), Undrawn():
+        ours = build(perceiver_core, PerceiverConfig(**sizes))
     ours.load_state_dict(theirs.state_dict(), assign=True)
     return ours.eval(), theirs
+
+
+def pair(name: str, sizes: dict[str, Any], seed: int = 0) -> tuple[Any, Any]:
+    """`twins` of a task class."""
+    if "Fourier" in name and not sizes.get("qk_channels"):
+        sizes = {**sizes, "num_cross_attention_heads": 1}  # 261 channels divide by 3, 9 … only
+    return twins(lambda classes, config: getattr(classes, name)(config), sizes, seed)
 
 
 def text(length: int, batch: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -61,13 +112,6 @@ def image(height: int, width: int, batch: int = 2, seed: int = 0) -> Tensor:
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def assert_outputs_match(ours: Any, theirs: Any, bound: float) -> None:
-    """Every output, intermediate states and attention maps included."""
-    for key in theirs:
-        expected, found = theirs[key], ours[key]
-        if isinstance(expected, Tensor):
-            assert deviation(found, expected) <= bound, key
-            continue
-        assert len(found) == len(expected), key
-        for number, (a, b) in enumerate(zip(found, expected, strict=True)):
-            assert deviation(a, b) <= bound, f"{key}[{number}]"
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -293,6 +293,8 @@ def test_what_is_logged(caplog):
         assert "read as channels first" in caplog.text
         PerceiverImageProcessor(do_pad=True)
         assert "no use for do_pad" in caplog.text
+        OURS(noise(3, 20, 30), use_square_size=True)
+        assert "no use for use_square_size" in caplog.text
 
 
 @pytest.mark.parametrize(

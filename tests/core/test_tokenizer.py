@@ -423,9 +423,11 @@ def test_enums_of_the_peer_are_understood():
     assert_parity(["a", "bb"], padding=longest, return_tensors=numpy)
 
 
-def test_unknown_options_of_the_constructor_are_logged(caplog):
+def test_unknown_options_are_logged(caplog):
     PerceiverTokenizer(do_lower_case=True)
     assert "no use for do_lower_case" in caplog.text
+    OURS("a", add_prefix_space=True)
+    assert "no use for add_prefix_space" in caplog.text
 
 
 def test_saved_files_are_read_by_both(tmp_path):

@@ -1,6 +1,7 @@
 """Small video files for tests, made as they are needed, and what can be done to their bytes."""
 
 import io
+import re
 import struct
 from fractions import Fraction
 from typing import Any
@@ -84,8 +85,8 @@ def spliced(first: bytes, second: bytes, step: int = 40) -> bytes:
     """The pictures of two files of one codec as one Matroska file, `step` milliseconds each."""
     out = io.BytesIO()
     with (
-        av.open(io.BytesIO(first)) as one,
-        av.open(io.BytesIO(second)) as two,
+        av.open(io.BytesIO(first), "r") as one,
+        av.open(io.BytesIO(second), "r") as two,
         av.open(out, "w", format="matroska") as file,
     ):
         track: Any = file.add_stream_from_template(one.streams.video[0])
@@ -108,3 +109,16 @@ def within(data: bytes, path: tuple[bytes, ...], change: Any) -> bytes:
     body = data[at + 8 : at + length]
     body = within(body, path[1:], change) if path[1:] else change(body)
     return data[:at] + box(path[0], body) + data[at + length :]
+
+
+def index_first(data: bytes) -> bytes:
+    """An MP4 file with its index at the end, as it is on the web: the index in front."""
+    at = data.index(b"mdat") - 4
+    end = data.index(b"moov") - 4
+    index = bytearray(data[end:])
+    for table in re.finditer(b"stco", index):
+        count = int.from_bytes(index[table.end() + 4 : table.end() + 8])
+        places = np.frombuffer(bytes(index), ">u4", count, table.end() + 8)
+        moved = (places + len(index)).astype(">u4").tobytes()
+        index[table.end() + 8 : table.end() + 8 + 4 * count] = moved
+    return data[:at] + bytes(index) + data[at:end]

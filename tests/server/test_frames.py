@@ -200,6 +200,14 @@ async def test_bad_frames_are_refused_by_both_ends(pair: Pair, sent: bytes, comp
             await AsyncChannel[Note](one, Note, max_body=1000).receive()
 
 
+async def test_what_the_other_end_would_not_take_is_not_sent(pair: Pair) -> None:
+    row = {"x": np.zeros(1001, np.uint8)}
+    with pytest.raises(FrameError, match="over the limit"):
+        Channel[Note](pair[0], Note, max_body=1000).send(Note("x"), [row])
+    pair[0].close()
+    assert pair[1].recv(1) == b""
+
+
 @given(noise=st.binary(max_size=200))
 def test_noise_never_does_more_than_raise(noise: bytes) -> None:
     one, two = socket.socketpair()

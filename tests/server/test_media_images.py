@@ -2,8 +2,6 @@
 
 import io
 import struct
-import subprocess
-import sys
 import zlib
 from contextlib import suppress
 
@@ -18,7 +16,7 @@ from server.media.images import DAMAGED, decode_image, webp_size
 from server.media.limits import Limits
 from server.signatures import image_format
 
-LIMIT = Limits(pixels=1_000_000, seconds=1, frames=1)
+LIMIT = Limits(pixels=1_000_000, seconds=1, frames=1, rows=1)
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -64,7 +62,8 @@ def test_a_jpeg_comes_out_as_pillow_reads_it() -> None:
 def test_one_pixel_is_a_picture(kind: str) -> None:
     data = encoded(Image.new("RGB", (1, 1), (255, 255, 255)), kind)
     np.testing.assert_array_equal(
-        decode_image(data, Limits(pixels=1, seconds=1, frames=1)), np.full((1, 1, 3), 255, np.uint8)
+        decode_image(data, Limits(pixels=1, seconds=1, frames=1, rows=1)),
+        np.full((1, 1, 3), 255, np.uint8),
     )
 
 
@@ -180,44 +179,3 @@ def test_whatever_the_bytes_only_our_sentences_come_out(data: st.DataObject) -> 
     except InvalidInput as error:
         said = str(error)
     assert not any(word in said.lower() for word in ("pil", "0x", "/", "bytesio"))
-
-
-CONFINED = """
-import server.media_child as child
-child.confine(64 * 2**20)
-{}
-"""
-
-
-@pytest.mark.parametrize(
-    ("attempt", "error"),
-    [
-        ("bytearray(2**28)", "MemoryError"),
-        ("open('out', 'wb', 0).write(b'x')", "OSError: [Errno 27]"),
-        ("[open('/dev/null') for _ in range(99)]", "OSError: [Errno 24]"),
-        ("import os; print(os.read(os.open('/proc/self/status', 0), 9999).decode())", ""),
-    ],
-)
-def test_the_child_has_given_up_what_it_does_not_need(
-    attempt: str, error: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    done = python(CONFINED.format(attempt), tmp_path_factory)
-    if error:
-        assert done.stderr.splitlines()[-1].startswith(error)
-        free = CONFINED.format(attempt).replace("child.confine", "print")
-        assert python(free, tmp_path_factory).returncode == 0
-    else:
-        assert "NoNewPrivs:\t1" in done.stdout
-
-
-def python(code: str, factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
-    root = str(factory.mktemp("confined"))
-    path = ":".join(sys.path)
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=root,
-        env={"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
