@@ -11,7 +11,7 @@ from av.stream import Disposition
 
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.multimodal_autoencoding import Format
-from server.media.demux import NO_FRAME, NO_PICTURE
+from server.media.demux import DAMAGED, NO_FRAME, NO_PICTURE
 from server.media.fit import fit
 from server.media.limits import SLACK_S, Limits
 from server.media.sound import Sound
@@ -147,6 +147,12 @@ def test_the_size_may_change() -> None:
 def test_no_frame_may_be_too_large_whatever_the_header_says() -> None:
     with pytest.raises(InvalidInput, match="is 200×64 = 12800 pixels, the limit is 12000"):
         read(GROWS, Limits(pixels=12_000, seconds=5, frames=100, rows=100))
+
+
+def test_what_is_far_too_large_is_not_even_decoded() -> None:
+    large = clip("avi", "mjpeg", frames=grey(1, (400, 400)), pixels="yuvj420p")
+    with pytest.raises(InvalidInput, match=DAMAGED):
+        read(spliced(SMALL, large), Limits(pixels=1024, seconds=5, frames=100, rows=100))
 
 
 @pytest.mark.parametrize(("first", "loud"), [(0, True), (1, False)])
