@@ -124,8 +124,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "an hour of silence that nobody announced": (
         lambda: _silence(options=LIVE), LARGE, "the limit is 60"
     ),
-    "an hour of sound in one packet": (
-        lambda: _silence(sound=HOUR, sound_rate=1, options=LIVE), LARGE, "lasts 3600.0"
+    "one sample a second": (
+        lambda: _silence(sound=HOUR, sound_rate=1, options=LIVE), LARGE, "the limit is 60"
     ),
     "a million samples a second": (
         lambda: clip("avi", sound=tone(0.4), sound_rate=10**6), DAMAGED, "1000000 samples a second"

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -13,7 +14,7 @@ from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.multimodal_autoencoding import Format
 from server.media.demux import DAMAGED, NO_FRAME, NO_PICTURE
 from server.media.fit import fit
-from server.media.limits import SLACK_S, Limits
+from server.media.limits import SLACK_S, Limits, Meter
 from server.media.sound import Sound
 from server.media.video import read_video
 from tests.server.clips import RATE, clip, grey, patched, spliced, tone
@@ -248,6 +249,18 @@ def test_a_recording_may_begin_in_the_middle() -> None:
     assert 0 < len(frames) < 40
     with pytest.raises(InvalidInput, match=NO_FRAME):
         read(data[: 188 * 3])
+
+
+def test_sound_is_as_long_as_its_samples_whatever_its_times_say() -> None:
+    meter = Meter(LIMITS)
+    second = heard(tone(1))
+    second.pts, second.time_base = 0, Fraction(1, RATE)
+    for _ in range(6):
+        assert meter.pass_on(second) == 0
+    with pytest.raises(InvalidInput, match=r"lasts 7\.0 s or more, the limit is 5 s"):
+        meter.pass_on(second)
+    with pytest.raises(InvalidInput, match=r"lasts 8000\.0 s or more"):
+        Meter(LIMITS).pass_on(heard(tone(1), 1))
 
 
 @pytest.mark.parametrize(
