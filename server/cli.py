@@ -15,6 +15,7 @@ from perceiver_core.pipelines import PIPELINES
 from server.catalogue import HUB
 from server.config import Settings
 from server.errors import Fault
+from server.files import Writer, items_of, shown, writer_of
 from server.options import (
     ConfigError,
     effective_values,
@@ -75,6 +76,13 @@ def models(ctx: click.Context, /, **_: object) -> None:
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--model", help="A name from `perceiver-server models`; default: the task's own.")
 @click.option("--top-k", type=click.IntRange(1, 1_000_000), help="How many; default 5.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="optical-flow: .flo, .npy or .png; multimodal-autoencoding: .mp4. Else JSON is printed.",
+)
 @settings_options
 @click.pass_context
 def predict(
@@ -84,17 +92,27 @@ def predict(
     inputs: tuple[str, ...],
     model: str | None,
     top_k: int | None,
+    output: Path | None,
     **_: Any,
 ) -> None:
-    """Answers without a server: INPUT is a text, or the path of an image."""
+    """Answers without a server: INPUT is a text, or the path of an image or a video.
+
+    optical-flow takes two images.
+    """
     settings = settings_of(ctx)
-    items = [item_of(task, given, top_k) for given in inputs]
+    items = items_of(task, inputs, top_k, output)
+    writer = None if output is None else writer_of(task, output, len(items))
     try:
-        answer = asyncio.run(_predict(settings, task, items, model))
+        made = asyncio.run(_predict(settings, task, items, model, writer))
     except Fault as fault:
         raise click.ClickException(fault.message) from None
-    answer = answer[0] if len(items) == 1 else answer
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n")
+    if output is None:
+        sys.stdout.buffer.write(made)
+        return
+    try:
+        output.write_bytes(made)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {str(output)!r}: {error.strerror}") from None
 
 
 @main.command("pull")
@@ -120,17 +138,6 @@ def pull_command(ctx: click.Context, /, name: str, source: Path | None, **_: Any
     click.echo(f"{name} is ready: `perceiver-server serve` offers it")
 
 
-def item_of(task: str, given: str, top_k: int | None) -> Any:
-    """One INPUT as the pipeline's input."""
-    pipeline = PIPELINES[task]
-    if not pipeline.media:
-        return pipeline.input_type(given, top_k=top_k)
-    try:
-        return pipeline.input_type(Path(given).read_bytes(), top_k=top_k)
-    except OSError as error:
-        raise click.ClickException(f"cannot read {given!r}: {error.strerror}") from None
-
-
 async def _models(settings: Settings) -> Sequence[Any]:
     from server.app import open_engine
 
@@ -138,8 +145,9 @@ async def _models(settings: Settings) -> Sequence[Any]:
 
 
 async def _predict(
-    settings: Settings, task: str, items: Sequence[Any], model: str | None
-) -> Sequence[Any]:
+    settings: Settings, task: str, items: Sequence[Any], model: str | None, writer: Writer | None
+) -> bytes:
+    """The results as JSON, or the one result as a file."""
     from server.app import open_engine
 
     async with open_engine(settings) as engine:
@@ -149,7 +157,12 @@ async def _predict(
         if engine.refusal.done():
             answering.cancel()
             raise ConfigError(engine.refusal.result())
-        return answering.result().outputs
+        outputs = answering.result().outputs
+        if writer is not None:
+            return await writer(engine.media, outputs[0])
+    answer = [shown(output) for output in outputs]
+    encoded = msgspec.json.encode(answer[0] if len(items) == 1 else answer)
+    return msgspec.json.format(encoded, indent=2) + b"\n"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

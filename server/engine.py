@@ -74,7 +74,7 @@ class Engine:
         self.worker.on_ready = self.changed.set
         self.worker.on_death = self._worker_died
         self.registry.on_change = self.changed.set
-        self._media = MediaPool(settings)
+        self.media = MediaPool(settings)
         self._histograms = Histograms()
         self.batcher = Batcher(
             self.worker,
@@ -108,7 +108,7 @@ class Engine:
     async def start(self) -> None:
         """Starts the children and returns; requests may come at once and wait for them."""
         self.worker.start()
-        self._media.start()
+        self.media.start()
         self.batcher.start()
 
     def leave(self) -> None:
@@ -132,7 +132,7 @@ class Engine:
         self.leave()
         self.ledger.draining = True
         await self.batcher.close()
-        await asyncio.gather(self.worker.close(), self._media.close())
+        await asyncio.gather(self.worker.close(), self.media.close())
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWERS_S):
                 await self.ledger.wait_idle()
@@ -217,7 +217,7 @@ class Engine:
         check_task(entry.name, pipeline.task, task)
         assert entry.folder is not None
         began = perf_counter()
-        work = await prepare(pipeline, items, entry.folder, self._media, self._threads)
+        work = await prepare(pipeline, items, entry.folder, self.media, self._threads)
         ticket.admit(len(work.rows) - len(items))
         queued = perf_counter()
         self._histograms.decode.labels(entry.name).observe(queued - began)

@@ -18,7 +18,7 @@ PACKAGES = ("perceiver_core", "server", "clients", "training", "benchmarks")
 # The rooms of the server, top floor first. A module imports from its own floor or from below; one
 # that is named nowhere here (errors, config, frames, ...) is vocabulary: it may import no room.
 FLOORS = (
-    {"cli", "__main__"},
+    {"cli", "files", "__main__"},
     {"app"},
     {"rest", "rpc", "oip"},
     {"engine"},

@@ -47,8 +47,8 @@ def _points_to(path: str) -> bytes:
 
 def _silence(**options: Any) -> bytes:
     """An hour of silence beside ten frames."""
-    samples = np.zeros((1, 3600 * 1000), np.int16)
-    return clip("matroska", sound=samples, sound_rate=1000, **options)
+    long: dict[str, Any] = {"sound": np.zeros((1, 3600 * 1000), np.int16), "sound_rate": 1000}
+    return clip("matroska", **(long | options))
 
 
 def _not_a_number(value: float) -> bytes:
@@ -69,6 +69,8 @@ def _jpeg_of_16_k() -> bytes:
 
 HLS = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{SECRET}\n#EXTINF:1,\n{URL}\n"
 DASH = f'<?xml version="1.0"?><MPD><BaseURL>{URL}</BaseURL></MPD>'
+LIVE = {"live": "1"}  # Matroska that does not tell how long it is
+HOUR = np.zeros((1, 3600), np.int16)
 HEAD = box(b"ftyp", b"qt  \0\0\0\0qt  ")
 LARGE, DAMAGED, OTHER = "too_large", "invalid_input", "unsupported_media_type"
 
@@ -105,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {
     # numbers
     "a day": (lambda: clip("mov", frames=2, times=[0, 25 * 10**5]), LARGE, r"lasts 100000\.0 s"),
     "31 years that nobody announced": (
-        lambda: clip("matroska", frames=2, times=[0, 25 * 10**9], options={"live": "1"}),
+        lambda: clip("matroska", frames=2, times=[0, 25 * 10**9], options=LIVE),
         LARGE,
         r"lasts 1000000000\.0 s",
     ),
@@ -120,10 +122,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {
     ),
     "an hour of silence": (_silence, LARGE, "lasts 3600"),
     "an hour of silence that nobody announced": (
-        lambda: _silence(options={"live": "1"}), LARGE, "the limit is 60"
+        lambda: _silence(options=LIVE), LARGE, "the limit is 60"
     ),
     "one sample a second": (
-        lambda: clip("avi", sound=np.zeros((1, 36_000), np.int16), sound_rate=1), LARGE, "limit is"
+        lambda: _silence(sound=HOUR, sound_rate=1, options=LIVE), LARGE, "the limit is 60"
     ),
     "a million samples a second": (
         lambda: clip("avi", sound=tone(0.4), sound_rate=10**6), DAMAGED, "1000000 samples a second"

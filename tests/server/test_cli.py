@@ -15,8 +15,10 @@ from server.app import open_rpc, welcome
 from server.config import Settings
 from server.engine import Engine
 from tests.live_server import ROOT
+from tests.server.clips import clip, tone
 from tests.server.pictures import encoded
 from tests.server.serving import settings_of
+from tests.tiny import make_multimodal, make_optical_flow
 
 
 def run(
@@ -56,6 +58,25 @@ def test_predict_answers_without_a_server(model_repository: Path, tmp_path: Path
     image.write_bytes(encoded("PNG"))
     picture = run("predict", "image-classification", image, "--model", "image", *options)
     assert len(json.loads(picture.stdout)) == 2
+
+
+def test_predict_draws_flow_and_labels_videos(tmp_path: Path) -> None:
+    options = ("--model-repository", tmp_path / "models", "--threads", "1")
+    make_optical_flow(tmp_path / "models" / "flow")
+    make_multimodal(tmp_path / "models" / "clips")
+    frame, video, png = tmp_path / "frame.png", tmp_path / "video.avi", tmp_path / "flow.png"
+    frame.write_bytes(encoded("PNG", (30, 20)))
+    video.write_bytes(clip("avi", frames=3, sound=tone(0.1)))
+
+    drawn = run("predict", "optical-flow", frame, frame, "--model", "flow", *options, "-o", png)
+    assert (drawn.returncode, drawn.stdout) == (0, ""), drawn.stderr
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+    labelled = run("predict", "multimodal-autoencoding", video, "--model", "clips", *options)
+    assert labelled.returncode == 0, labelled.stderr
+    clips = json.loads(labelled.stdout)
+    assert [clip["start"] for clip in clips] == [0, 0.08]
+    assert [len(clip["labels"]) for clip in clips] == [5, 5]
 
 
 def test_predict_says_in_one_sentence_what_is_wrong(model_repository: Path, tmp_path: Path) -> None:

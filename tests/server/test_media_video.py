@@ -2,6 +2,7 @@
 
 import io
 import struct
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -11,9 +12,9 @@ from av.stream import Disposition
 
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.multimodal_autoencoding import Format
-from server.media.demux import NO_FRAME, NO_PICTURE
+from server.media.demux import DAMAGED, NO_FRAME, NO_PICTURE
 from server.media.fit import fit
-from server.media.limits import SLACK_S, Limits
+from server.media.limits import SLACK_S, Limits, Meter
 from server.media.sound import Sound
 from server.media.video import read_video
 from tests.server.clips import RATE, clip, grey, patched, spliced, tone
@@ -149,6 +150,12 @@ def test_no_frame_may_be_too_large_whatever_the_header_says() -> None:
         read(GROWS, Limits(pixels=12_000, seconds=5, frames=100, rows=100))
 
 
+def test_what_is_far_too_large_is_not_even_decoded() -> None:
+    large = clip("avi", "mjpeg", frames=grey(1, (400, 400)), pixels="yuvj420p")
+    with pytest.raises(InvalidInput, match=DAMAGED):
+        read(spliced(SMALL, large), Limits(pixels=1024, seconds=5, frames=100, rows=100))
+
+
 @pytest.mark.parametrize(("first", "loud"), [(0, True), (1, False)])
 @pytest.mark.parametrize(("layout", "channels"), [("stereo", 2), ("5.1", 6), ("7.1", 8)])
 def test_the_first_channel_is_heard(layout: str, channels: int, first: int, loud: bool) -> None:
@@ -242,6 +249,18 @@ def test_a_recording_may_begin_in_the_middle() -> None:
     assert 0 < len(frames) < 40
     with pytest.raises(InvalidInput, match=NO_FRAME):
         read(data[: 188 * 3])
+
+
+def test_sound_is_as_long_as_its_samples_whatever_its_times_say() -> None:
+    meter = Meter(LIMITS)
+    second = heard(tone(1))
+    second.pts, second.time_base = 0, Fraction(1, RATE)
+    for _ in range(6):
+        assert meter.pass_on(second) == 0
+    with pytest.raises(InvalidInput, match=r"lasts 7\.0 s or more, the limit is 5 s"):
+        meter.pass_on(second)
+    with pytest.raises(InvalidInput, match=r"lasts 8000\.0 s or more"):
+        Meter(LIMITS).pass_on(heard(tone(1), 1))
 
 
 @pytest.mark.parametrize(

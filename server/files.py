@@ -1,0 +1,100 @@
+"""What `perceiver-server predict` reads, and what it shows or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from perceiver_core.pipelines import PIPELINES
+from perceiver_core.pipelines.multimodal_autoencoding import (
+    MultimodalAutoencoding,
+    Reconstruction,
+)
+from perceiver_core.pipelines.optical_flow import Flow, OpticalFlow, OpticalFlowInput
+from server.arrays import flo, npy
+from server.media_pool import MediaPool
+
+Writer = Callable[[MediaPool, Any], Awaitable[bytes]]
+
+
+def items_of(task: str, given: Sequence[str], top_k: int | None, out: Path | None) -> list[Any]:
+    """The INPUTs as the pipeline's inputs; click's errors where they cannot be."""
+    pipeline = PIPELINES[task]
+    options = {} if top_k is None else {"top_k": top_k}
+    if not pipeline.media:
+        return [pipeline.input_type(text, **options) for text in given]
+    files = [_read(path) for path in given]
+    if task != OpticalFlow.task:
+        items = [pipeline.input_type(file, **options) for file in files]
+        is_video = task == MultimodalAutoencoding.task and out is not None
+        return [replace(item, outputs=("video", "audio")) for item in items] if is_video else items
+    if len(files) % 2 or options:
+        raise click.UsageError(f"{task} takes two images, one after the other, and no --top-k")
+    return [OpticalFlowInput(*pair) for pair in zip(files[::2], files[1::2], strict=True)]
+
+
+def writer_of(task: str, out: Path, items: int) -> Writer:
+    """How one result becomes the file `out`, told by its ending; click's error where it cannot."""
+    kinds = _WRITERS.get(task, {})
+    if out.suffix not in kinds:
+        known = ", ".join(kinds) or "none"
+        raise click.UsageError(f"--output {str(out)!r}: files of {task} end in {known}")
+    if not out.parent.is_dir():
+        raise click.UsageError(f"--output {str(out)!r}: there is no such folder")
+    if items > 1:
+        raise click.UsageError(f"--output takes one result, this is {items}")
+    return kinds[out.suffix]
+
+
+def shown(output: Any) -> Any:
+    """A result as JSON may show it: arrays of megabytes become a few numbers."""
+    match output:
+        case Flow(flow):
+            length = np.hypot(flow[..., 0], flow[..., 1])
+            return {
+                "shape": flow.shape,
+                "mean_magnitude": float(length.mean(dtype=np.float64)),
+                "max_magnitude": float(length.max()),
+            }
+        case Reconstruction(clips):
+            return [{"start": clip.start, "labels": clip.labels} for clip in clips]
+    return output
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise click.ClickException(f"cannot read {path!r}: {error.strerror}") from None
+
+
+async def _flo(_: MediaPool, made: Flow) -> bytes:
+    return b"".join(flo(made.flow))
+
+
+async def _npy(_: MediaPool, made: Flow) -> bytes:
+    return b"".join(npy(made.flow))
+
+
+async def _png(media: MediaPool, made: Flow) -> bytes:
+    return await media.render("flow-png", {"flow": made.flow})
+
+
+async def _mp4(media: MediaPool, made: Reconstruction) -> bytes:
+    row = {
+        "frames": np.concatenate([clip.video for clip in made.clips if clip.video is not None]),
+        "audio": np.concatenate([clip.audio for clip in made.clips if clip.audio is not None]),
+    }
+    rates = {"frame_rate": made.format.frame_rate, "sample_rate": made.format.sample_rate}
+    return await media.render("mp4", row, **rates)
+
+
+_WRITERS: dict[str, dict[str, Writer]] = {
+    OpticalFlow.task: {".flo": _flo, ".npy": _npy, ".png": _png},
+    MultimodalAutoencoding.task: {".mp4": _mp4},
+}
