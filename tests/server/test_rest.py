@@ -13,7 +13,7 @@ from huggingface_hub import InferenceClient
 from PIL import Image
 
 from server.rest.doors import DOORS
-from server.rest.images import decode_base64
+from server.rest.uploads import decode_base64
 from tests.live_server import LiveServer, received
 from tests.server.pictures import encoded
 from tests.server.test_readiness import child_of, still
