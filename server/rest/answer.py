@@ -62,9 +62,12 @@ class Unread:
     def __init__(self) -> None:
         self.bytes = 0
 
-    def check(self) -> None:
-        """Fault queue_full where there is no room for more."""
-        if self.bytes >= MAX_UNREAD:
+    def check(self, size: int = PIECE + 1) -> None:
+        """Fault queue_full where there is no room for an answer of this size.
+
+        There always is for a small one, and for the first one.
+        """
+        if size > PIECE and self.bytes and self.bytes + size > MAX_UNREAD:
             raise Fault(
                 "queue_full",
                 f"{self.bytes} bytes of answers wait to be read by those who asked, the limit is "
@@ -81,12 +84,17 @@ class Unread:
             self.bytes -= size
 
 
+def size_of(parts: Parts) -> int:
+    """Of the answer, in bytes."""
+    return sum(map(len, parts))
+
+
 def response(parts: Parts, media_type: str, headers: Mapping[str, str], unread: Unread) -> Response:
     """The response, at once where it is small."""
-    whole = [part for part in parts if not isinstance(part, Base64)]
-    if len(whole) == len(parts) and sum(map(len, whole)) <= PIECE:
-        return Response(b"".join(whole), headers=headers, media_type=media_type)
-    return _Pieces(parts, media_type, headers, unread)
+    if size_of(parts) > PIECE:
+        return _Pieces(parts, media_type, headers, unread)
+    whole = (_encoded(part.data) if isinstance(part, Base64) else part for part in parts)
+    return Response(b"".join(whole), headers=headers, media_type=media_type)
 
 
 class _Pieces(Response):
@@ -95,7 +103,7 @@ class _Pieces(Response):
     def __init__(
         self, parts: Parts, media_type: str, headers: Mapping[str, str], unread: Unread
     ) -> None:
-        size = sum(map(len, parts))
+        size = size_of(parts)
         super().__init__(headers={**headers, "content-length": str(size)}, media_type=media_type)
         self._parts, self._size, self._unread = parts, size, unread
 
@@ -119,6 +127,10 @@ async def _pieces(parts: Parts) -> AsyncIterator[bytes]:
         for start in range(0, len(data), PIECE):
             piece = data[start : start + PIECE]
             if isinstance(part, Base64):
-                yield await asyncio.to_thread(binascii.b2a_base64, piece, newline=False)
+                yield await asyncio.to_thread(_encoded, piece)
             else:
                 yield bytes(piece)
+
+
+def _encoded(data: memoryview) -> bytes:
+    return binascii.b2a_base64(data, newline=False)

@@ -53,8 +53,9 @@ def _parse(body: bytes, schema: type[Schema], within: tuple[str, ...]) -> Schema
         return schema.model_validate_json(body)
     except ValidationError as error:
         if error.error_count() > MAX_ERRORS:
+            count = error.error_count()
             raise _invalid(
-                f"{path_of(within)} has {error.error_count()} mistakes: GET /v1/tasks shows an example"
+                f"{path_of(within)} has {count} mistakes: GET /v1/tasks shows an example"
             ) from None
         details: Any = error.errors(include_url=False)[0]
         raise _fault(details, schema, within) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from server.engine import Engine
 from server.errors import Fault
 from server.rest.accept import best_type
-from server.rest.answer import Unread, response
+from server.rest.answer import Parts, Unread, response, size_of
 from server.rest.body import client_gone, client_left, deadline_passed, read_body
 from server.rest.door import Call, Door, Form, Posted
 from server.rest.edge import Handler
@@ -37,6 +37,12 @@ def endpoint(engine: Engine, door: Door, unread: Unread) -> Handler:
             unread.check()
         body = await read_body(request, limit, settings.body_timeout_s, timeout_ms)
         call = await door.read(Posted(request.headers, body, answer_type))
+
+        async def render(outputs: Sequence[Any]) -> Parts:
+            parts = await form.write(engine.media, outputs, call.single)
+            unread.check(size_of(parts))
+            return parts
+
         work = engine.predict(
             door.task,
             call.items,
@@ -44,7 +50,7 @@ def endpoint(engine: Engine, door: Door, unread: Unread) -> Handler:
             timeout_ms=remaining(request, timeout_ms),
             protocol=PROTOCOL,
             request_id=request.scope["state"]["request_id"],
-            render=lambda outputs: form.write(engine.media, outputs, call.single),
+            render=render,
         )
         answer = await unless_gone(request, work)
         headers = answer.headers() | _headers_of(door, form)

@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,7 @@ async def test_large_answers_leave_in_pieces(size: int) -> None:
         assert header["content-length"] == str(len(whole))
         assert (header["content-type"], header["x-a"]) == ("a/b", "1")
         assert max(map(len, pieces)) <= PIECE * 4 // 3
-        small = len(whole) <= PIECE and parts is as_it_is
-        assert header["held"] == ("0" if small else str(len(whole)))
+        assert header["held"] == ("0" if len(whole) <= PIECE else str(len(whole)))
         assert unread.bytes == 0
 
 
@@ -113,13 +113,19 @@ async def test_an_answer_that_cannot_be_sent_is_let_go() -> None:
 
 
 def test_what_waits_to_be_read_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "MAX_UNREAD", 100)
+    monkeypatch.setattr(answer, "MAX_UNREAD", 3 * PIECE)
     unread = Unread()
-    with unread.holding(99):
+    unread.check(4 * PIECE)  # the first one
+    with unread.holding(PIECE):
+        unread.check(2 * PIECE)
         unread.check()
-        with unread.holding(1), pytest.raises(Fault, match="100 bytes") as caught:
-            unread.check()
-        unread.check()
+        with pytest.raises(Fault, match=f"{PIECE} bytes of answers") as caught:
+            unread.check(2 * PIECE + 1)
+        with unread.holding(2 * PIECE):
+            unread.check(PIECE)  # a small one
+            with pytest.raises(Fault):
+                unread.check()
+    unread.check(4 * PIECE)
     assert (caught.value.code, caught.value.retry_after) == ("queue_full", 1.0)
 
 
@@ -130,6 +136,11 @@ from server.rest import answer
 answer.MAX_UNREAD = 1
 cli.main()
 """
+
+
+def sums_up(server: LiveServer) -> bool:
+    sums = server.conservation()
+    return sums.pop("perceiver_received_total") == sums.total()
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +156,9 @@ MANY = {"inputs": ["[MASK] " * 30] * 12, "parameters": {"top_k": 100}}  # megaby
 FLOW = {"files": {"frame1": encoded("PNG"), "frame2": encoded("PNG")}}
 
 
-def ask_much(server: LiveServer, sock: socket.socket) -> None:
+def ask_much(
+    server: LiveServer, sock: socket.socket, outcomes: tuple[str, ...] = ("completed",)
+) -> None:
     """Asks for megabytes; returns when the answer is made, and nothing of it read.
 
     The system's buffers, which would swallow some of them, are kept small on our side.
@@ -154,9 +167,13 @@ def ask_much(server: LiveServer, sock: socket.socket) -> None:
     head = f"POST /v1/fill-mask HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     sock.connect(("127.0.0.1", server.port))
-    before = server.metric("requests_total", outcome="completed", model="mask")
+
+    def ended() -> float:
+        return sum(server.metric("requests_total", outcome=name) for name in outcomes)
+
+    before = ended()
     sock.sendall(head.encode() + body)
-    server.await_metric("requests_total", before + 1, outcome="completed", model="mask")
+    until(lambda: ended() == before + 1, "the answer is made")
 
 
 def length_of(head: bytes) -> int:
@@ -169,11 +186,12 @@ def length_of(head: bytes) -> int:
 def test_large_answers_wait_for_the_reading_of_others(tight: LiveServer) -> None:
     with socket.socket() as sock:
         ask_much(tight, sock)
-        refusal = tight.post("optical-flow", **FLOW)
-        assert (refusal.status_code, refusal.json()["code"]) == (429, "queue_full")
-        assert refusal.headers["Retry-After"] == "1"
+        for refusal in (tight.post("optical-flow", **FLOW), tight.post("fill-mask", json=MANY)):
+            assert (refusal.status_code, refusal.json()["code"]) == (429, "queue_full")
+            assert refusal.headers["Retry-After"] == "1"
         assert tight.post("fill-mask", json={"inputs": "[MASK]"}).status_code == 200
     until(lambda: tight.post("optical-flow", **FLOW).status_code == 200, "there is room again")
+    assert sums_up(tight)
 
 
 def test_a_reader_who_is_slow_all_the_time_is_given_up(tight: LiveServer) -> None:
@@ -214,3 +232,29 @@ def test_who_leaves_in_the_middle_leaves_nothing_behind(tight: LiveServer) -> No
     until(lambda: files() == before, "the connections are closed")
     until(lambda: tight.post("optical-flow", **FLOW).status_code == 200, "there is room again")
     assert "Traceback" not in tight.log()
+
+
+READERS, ROOM = 30, 64 * 1024 * 1024
+
+
+@pytest.mark.full
+def test_many_who_do_not_read_hold_little(
+    model_repository: Path, defaults: tuple[str, ...]
+) -> None:
+    flags = ("--model-repository", model_repository, "--body-timeout-s", "30")
+    program = TIGHT.replace("MAX_UNREAD = 1", f"MAX_UNREAD = {ROOM}")
+    with serving(*flags, *defaults, program=("-c", program)) as server, ExitStack() as stack:
+        assert server.post("fill-mask", json=MANY).status_code == 200
+        front = psutil.Process(server.process.pid)
+        files, memory = front.num_fds(), front.memory_info().rss
+        socks = [stack.enter_context(socket.socket()) for _ in range(READERS)]
+        for sock in socks:
+            ask_much(server, sock, outcomes=("completed", "rejected"))
+        assert front.memory_info().rss - memory < 2 * ROOM
+        for sock in socks:
+            status = sock.recv(12)
+            if status != b"HTTP/1.1 200":
+                assert status == b"HTTP/1.1 429"
+                sock.close()  # that one has been answered
+        assert server.post("fill-mask", json={"inputs": "[MASK]"}).status_code == 200
+        until(lambda: front.num_fds() == files, "every connection is closed")
