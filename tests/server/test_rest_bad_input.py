@@ -464,7 +464,7 @@ def test_models_that_cannot_answer(
 
 def test_a_model_that_is_not_pulled(live: LiveServer) -> None:
     body = {"inputs": "[MASK]", "model": "language-perceiver"}
-    assert "perceiver-server serve --models" in refused(
+    assert "perceiver-server pull language-perceiver" in refused(
         live, MASK, 404, "model_not_pulled", json=body
     )
 

@@ -257,7 +257,7 @@ class Lives(RuleBasedStateMachine):
         ended = Counter({key: n for key, n in self.engine.ledger.ended.items() if key[1] == "rest"})
         assert ended == counted
         assert at_rest(self.engine)
-        children = [self.engine.worker, *self.engine._media._children]
+        children = [self.engine.worker, *self.engine.media._children]
         kept = {self.engine.batcher._loop_task, *(child._supervisor for child in children)}
         loop = self.runner.get_loop()  # what was given up on the device runs out
         self.do(until(lambda: len(asyncio.all_tasks(loop) - kept) == OURS))
