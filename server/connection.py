@@ -36,6 +36,7 @@ class Connection(HttpToolsProtocol):
         self.parser = _Parser(self)
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._more_to_write = False  # of the answer that is being read
         self._header_bytes = 0
         self._in_header = True
         self._lingering = False
@@ -92,15 +93,24 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._arm_write(self.write_timeout_s)
+        self._more_to_write = True
+        if self._write_timer is None:  # else it is one more piece of an answer
+            self._arm_write(self.write_timeout_s)
 
     def resume_writing(self) -> None:
-        self._disarm_write()
+        if not self._more_to_write:
+            self._disarm_write()
         super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        self._more_to_write = False
+        if not self.flow.write_paused:
+            self._disarm_write()
+        super().on_response_complete()
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._write_timer is not None:
             self._arm_write(LAST_WORDS_S)
 
     def timeout_keep_alive_handler(self) -> None:

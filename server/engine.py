@@ -9,7 +9,7 @@ A request's owner is the coroutine `predict`: it alone makes the ticket's termin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,8 +28,9 @@ from server.messages import WorkerOptions, WorkerReply
 from server.metrics import Histograms, Metrics
 from server.registry import ModelStatus, Registry
 from server.waiting import Computed, RowFault
-from server.work import MAX_ANSWER, Work, naming, prepare
+from server.work import MAX_ANSWER, MAX_ARRAYS, Work, naming, prepare
 
+Render = Callable[[list[Any]], Awaitable[Any]]
 WORKER = "server.worker"  # a module, for python -m
 LAST_ANSWERS_S = 1.0  # nothing is computed any more; postprocessing may be under way
 LIMITS = (
@@ -41,14 +42,15 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """One output per item; times in milliseconds: decode, queue, compute, encode."""
+    """One output per item, or what was rendered of them; times in milliseconds: decode, queue,
+    compute, encode."""
 
-    outputs: list[Any]
+    outputs: Any
     model: str
     batch_size: int
     timings: dict[str, float]
 
-    def headers(self, encode_s: float) -> dict[str, str]:
+    def headers(self, encode_s: float = 0) -> dict[str, str]:
         """What every door tells beside the answer; `encode_s` went into its rendering."""
         timings = {**self.timings, "encode": self.timings["encode"] + encode_s * 1000}
         return {
@@ -159,7 +161,8 @@ class Engine:
     def limits(self) -> dict[str, int]:
         """The limits in force."""
         numbers = self.settings.model_dump(include=set(LIMITS))
-        return {name: int(numbers[name]) for name in LIMITS} | {"answer_characters": MAX_ANSWER}
+        answers = {"answer_characters": MAX_ANSWER, "answer_bytes": MAX_ARRAYS}
+        return {name: int(numbers[name]) for name in LIMITS} | answers
 
     def metrics(self) -> bytes:
         """The Prometheus text format, one moment of everything."""
@@ -179,9 +182,12 @@ class Engine:
         timeout_ms: float | None = None,
         protocol: str = "rest",
         request_id: str = "-",
+        render: Render | None = None,
     ) -> Answer:
         """One answer for all items (the pipeline's input dataclass), or a Fault.
 
+        `render` makes of the outputs what the door sends: within the deadline, and what fails there
+        fails the request.
         Cancelling the awaiting task gives the request up, wherever it is.
         """
         entry = self.catalogue.find(task, model)
@@ -192,7 +198,7 @@ class Engine:
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
-                answer = await self._answer(ticket, entry, task, items)
+                answer = await self._answer(ticket, entry, task, items, render)
         except BaseException as error:
             late = isinstance(error, TimeoutError) and limit.expired()
             fault = _late(timeout_s) if late else fault_of(error, request_id)
@@ -209,7 +215,12 @@ class Engine:
             self._histograms.request.labels(entry.name, protocol).observe(seconds)
 
     async def _answer(
-        self, ticket: Ticket, entry: Entry, task: str, items: Sequence[Any]
+        self,
+        ticket: Ticket,
+        entry: Entry,
+        task: str,
+        items: Sequence[Any],
+        render: Render | None,
     ) -> Answer:
         self._check_count(items)
         ticket.admit(len(items))
@@ -224,7 +235,9 @@ class Engine:
         computed = await self._compute(ticket, entry, work)
         self._histograms.queue.labels(entry.name).observe(computed.started - queued)
         back = perf_counter()
-        outputs = await work.outputs(computed.rows, self._threads)
+        outputs: Any = await work.outputs(computed.rows, self._threads)
+        if render is not None:
+            outputs = await render(outputs)
         seconds = {
             "decode": queued - began,
             "queue": computed.started - queued,

@@ -59,27 +59,27 @@ def video_format(data: bytes) -> str | None:
     return None
 
 
-def check_image(data: bytes, *, by_curl: bool = False) -> None:
-    """Fault unsupported_media_type for what is no image we read.
+def check_image(data: bytes, name: str = "the body", *, by_curl: bool = False) -> None:
+    """Fault unsupported_media_type for what is no image we read; callers know it as `name`.
 
     `by_curl` where the client may be `curl -d`, which leaves out a file's zero bytes and line ends.
     """
-    _check(image_format(data), f"a {ACCEPTED} image", data, by_curl)
+    _check(image_format(data), f"a {ACCEPTED} image", data, name, by_curl)
 
 
-def check_video(data: bytes, *, by_curl: bool = False) -> None:
+def check_video(data: bytes, name: str = "the body", *, by_curl: bool = False) -> None:
     """As check_image, for what is no video we read."""
-    _check(video_format(data), f"an {ACCEPTED_VIDEO} video", data, by_curl)
+    _check(video_format(data), f"an {ACCEPTED_VIDEO} video", data, name, by_curl)
 
 
-def _check(kind: str | None, wanted: str, data: bytes, by_curl: bool) -> None:
+def _check(kind: str | None, wanted: str, data: bytes, name: str, by_curl: bool) -> None:
     stripped = by_curl and b"\0" not in data  # the header of every whole file has zero bytes
     if kind is None or stripped:
         found = "" if kind else describe(data)
         advice = " (curl: --data-binary @FILE, not -d)" if by_curl and not found else ""
         raise Fault(
             "unsupported_media_type",
-            f"the body is not {wanted}{found}; send the {wanted.split()[-1]} file's own "
+            f"{name} is not {wanted}{found}; send the {wanted.split()[-1]} file's own "
             f"bytes{advice}",
         )
 

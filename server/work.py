@@ -19,6 +19,7 @@ from server.media_pool import MediaPool
 
 TURN_S = 0.02  # of postprocessing
 MAX_ANSWER = 16 * 1024 * 1024  # characters, roughly
+MAX_ARRAYS = 48 * 1024 * 1024  # bytes; 64 MiB as base64
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ async def prepare(
     _check_answer(sum(map(pipeline.answer_characters, items)))
     rows: list[Row] = []
     bounds = [0]
+    size = 0
     for index, item in enumerate(items):
         with naming(index, len(items)):
             if pipeline.encoded(item):
@@ -82,6 +84,8 @@ async def prepare(
                 rows += await loop.run_in_executor(threads, pipeline.preprocess, item)
             else:
                 rows += pipeline.preprocess(item)
+        size += pipeline.answer_bytes(item, rows[bounds[-1] :])
+        _check_arrays(size)
         bounds.append(len(rows))
     return Work(pipeline, items, rows, bounds)
 
@@ -93,6 +97,16 @@ def _check_answer(size: int) -> None:
             "too_large",
             f"the answer would be some {size} characters, the limit is {MAX_ANSWER}: ask for fewer "
             "spans, texts or candidates at once",
+        )
+
+
+def _check_arrays(size: int) -> None:
+    """A small picture must not become a huge field."""
+    if size > MAX_ARRAYS:
+        raise Fault(
+            "too_large",
+            f"the answer's arrays would take {size} bytes, the limit is {MAX_ARRAYS}: ask for a "
+            "region, a larger stride, fewer outputs or a shorter video",
         )
 
 

@@ -62,6 +62,10 @@ class Pipeline(ABC, Generic[Input, Output]):
         """About how long the answer to a checked item is, where an item can ask for much."""
         return 0
 
+    def answer_bytes(self, item: Input, rows: list[Row]) -> int:
+        """How many bytes the arrays of the answer to an item take, given its rows."""
+        return 0
+
     @abstractmethod
     def preprocess(self, item: Input) -> list[Row]:
         """One item as rows without a batch dimension. Raises InvalidInput."""

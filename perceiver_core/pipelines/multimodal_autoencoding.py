@@ -107,6 +107,13 @@ class MultimodalAutoencoding(Pipeline[MultimodalAutoencodingInput | Footage, Rec
         if isinstance(item, Footage):
             _check_footage(item.frames, item.audio, self.format)
 
+    def answer_bytes(self, item: MultimodalAutoencodingInput | Footage, rows: list[Row]) -> int:
+        """The frames and the samples of every clip, where they are wanted."""
+        clip = self.format
+        video = clip.frames * clip.height * clip.width * 3 if "video" in item.outputs else 0
+        audio = clip.samples * 4 if "audio" in item.outputs else 0
+        return len(rows) * (video + audio)
+
     def preprocess(self, item: MultimodalAutoencodingInput | Footage) -> list[Row]:
         """A row for each clip: `video` uint8 (T, H, W, 3), `audio` float32 (S,), `wanted` bool
         (3,), one for each of MODALITIES, `length` int64: how many of its frames are real.

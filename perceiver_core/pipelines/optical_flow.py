@@ -74,6 +74,11 @@ class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
             _check_frames(item.frame1, item.frame2)
             _wanted(item.frame1.shape[:2], item.region, item.stride)
 
+    def answer_bytes(self, item: OpticalFlowInput | FramePair, rows: list[Row]) -> int:
+        """Two float32 for each pixel of the field."""
+        _, height, width, _, _ = rows[0]["place"]
+        return int(height * width) * 8
+
     def preprocess(self, item: OpticalFlowInput | FramePair) -> list[Row]:
         """A row for each tile that holds a wanted pixel: its `frames` uint8 (2, h, w, 3); `wanted`
         int64 (5,), the first row and column of it that are wanted, how many of each, and their

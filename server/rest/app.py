@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from server.engine import Engine
 from server.errors import Fault
+from server.rest.answer import Unread
 from server.rest.doors import DOORS
 from server.rest.edge import Edge
 from server.rest.errors import answer_fault, fault_of_router
@@ -34,7 +35,8 @@ def create_app(engine: Engine) -> RestApp:
         redirect_slashes=False,
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
-    tasks = {door.path: endpoint(engine, door) for door in DOORS.values()}
+    unread = Unread()
+    tasks = {door.path: endpoint(engine, door, unread) for door in DOORS.values()}
     for door in DOORS.values():
         app.add_api_route(
             door.path,

@@ -41,6 +41,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     if content:
         parts.append(f"<p>Takes {escape(', '.join(content))}. For example:")
         parts.append(_code(content["application/json"]["example"]))
+        answers = operation["responses"]["200"]["content"]
+        parts.append(f"<p>Answers as {escape(', '.join(answers))}.")
         rows = [
             f"<tr><td>{status}<td>{escape(response['description'])}"
             for status, response in operation["responses"].items()

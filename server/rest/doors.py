@@ -5,88 +5,74 @@ Adding a task to REST is adding a row here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from pydantic import BaseModel
-from starlette.datastructures import Headers
 
 from perceiver_core.pipelines.fill_mask import FillMaskInput
 from perceiver_core.pipelines.image_classification import ImageClassificationInput
 from perceiver_core.pipelines.text_classification import TextClassificationInput
-from server.rest.examples import EXAMPLES
-from server.rest.images import image_call
+from server.media_pool import MediaPool
+from server.rest.answer import Parts, json_parts
+from server.rest.door import JSON, Call, Door, Form, Posted, options_of
+from server.rest.multimodal_autoencoding import MULTIMODAL_AUTOENCODING
+from server.rest.optical_flow import OPTICAL_FLOW
 from server.rest.parse import parse_json
 from server.rest.schemas import (
+    ClassificationParameters,
     FillAnswer,
     FillMaskRequest,
     ImageClassificationRequest,
     LabelAnswer,
     TextClassificationRequest,
 )
+from server.rest.uploads import Upload, read_upload
+from server.signatures import check_image, image_format
+
+IMAGE = Upload(
+    ImageClassificationRequest,
+    ClassificationParameters,
+    ("file",),
+    image_format,
+    check_image,
+    "send the image as the part `file`, and `parameters`, if any, as a JSON part",
+)
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a request asks of the engine."""
-
-    items: Sequence[Any]
-    single: bool  # the answer is for one input rather than a list of them
-    model: str | None
-
-
-@dataclass(frozen=True)
-class Door:
-    """One task as REST speaks it."""
-
-    task: str
-    summary: str
-    request: type[BaseModel]
-    answer: Any  # a type, for the OpenAPI document
-    media: tuple[str, ...]  # content types beside JSON
-    read: Callable[[Headers, bytes], Awaitable[Call]]
-    render: Callable[[Sequence[Any], bool], Any]
-
-    @property
-    def path(self) -> str:
-        return f"/v1/{self.task}"
-
-    @property
-    def example(self) -> dict[str, Any]:
-        return EXAMPLES[self.task]
-
-
-async def _text_classification(_: Headers, body: bytes) -> Call:
-    request = await parse_json(body, TextClassificationRequest)
+async def _text_classification(posted: Posted) -> Call:
+    request = await parse_json(posted.body, TextClassificationRequest)
     texts, single = _texts(request.inputs)
-    options = _options(request.parameters)
+    options = options_of(request.parameters)
     items = [TextClassificationInput(text, **options) for text in texts]
     return Call(items, single, request.model)
 
 
-async def _fill_mask(_: Headers, body: bytes) -> Call:
-    request = await parse_json(body, FillMaskRequest)
+async def _fill_mask(posted: Posted) -> Call:
+    request = await parse_json(posted.body, FillMaskRequest)
     texts, single = _texts(request.inputs)
-    options = _options(request.parameters)
+    options = options_of(request.parameters)
     if "targets" in options:
         options["targets"] = tuple(options["targets"])
     return Call([FillMaskInput(text, **options) for text in texts], single, request.model)
 
 
-async def _image_classification(headers: Headers, body: bytes) -> Call:
-    call = await image_call(headers, body)
-    options = _options(call.parameters)
-    return Call([ImageClassificationInput(call.image, **options)], True, call.model)
+async def _image_classification(posted: Posted) -> Call:
+    uploaded = await read_upload(posted.headers, posted.body, IMAGE)
+    options = options_of(uploaded.parameters)
+    item = ImageClassificationInput(uploaded.files["file"], **options)
+    return Call([item], True, uploaded.model)
 
 
 def _texts(inputs: str | list[str]) -> tuple[list[str], bool]:
     return ([inputs], True) if isinstance(inputs, str) else (inputs, False)
 
 
-def _options(parameters: BaseModel | None) -> dict[str, Any]:
-    """What was given; the pipeline's input knows the defaults."""
-    return {} if parameters is None else parameters.model_dump(exclude_none=True)
+def _json(arrange: Callable[[Sequence[Any], bool], Any]) -> dict[str, Form]:
+    """An answer that is always JSON, made on the spot."""
+
+    async def write(_: MediaPool, outputs: Sequence[Any], single: bool) -> Parts:
+        return json_parts(arrange(outputs, single))
+
+    return {JSON: Form(write)}
 
 
 def _nested(outputs: Sequence[Any], single: bool) -> Any:
@@ -109,31 +95,32 @@ DOORS: dict[str, Door] = {
     door.task: door
     for door in (
         Door(
-            "text-classification",
-            "Label texts: the language of a text, for one.",
-            TextClassificationRequest,
-            list[list[LabelAnswer]],
-            (),
-            _text_classification,
-            _nested,
+            task="text-classification",
+            summary="Label texts: the language of a text, for one.",
+            request=TextClassificationRequest,
+            answer=list[list[LabelAnswer]],
+            read=_text_classification,
+            forms=_json(_nested),
         ),
         Door(
-            "fill-mask",
-            "Fill [MASK]s, one per missing byte.",
-            FillMaskRequest,
-            list[FillAnswer] | list[list[FillAnswer]] | list[list[list[FillAnswer]]],
-            (),
-            _fill_mask,
-            _per_span,
+            task="fill-mask",
+            summary="Fill [MASK]s, one per missing byte.",
+            request=FillMaskRequest,
+            answer=list[FillAnswer] | list[list[FillAnswer]] | list[list[list[FillAnswer]]],
+            read=_fill_mask,
+            forms=_json(_per_span),
         ),
         Door(
-            "image-classification",
-            "Label one JPEG, PNG or WebP image.",
-            ImageClassificationRequest,
-            list[LabelAnswer],
-            ("image/jpeg", "image/png", "image/webp", "application/octet-stream"),
-            _image_classification,
-            _flat,
+            task="image-classification",
+            summary="Label one JPEG, PNG or WebP image.",
+            request=ImageClassificationRequest,
+            answer=list[LabelAnswer],
+            media=("image/jpeg", "image/png", "image/webp", "application/octet-stream"),
+            parts=IMAGE.parts,
+            read=_image_classification,
+            forms=_json(_flat),
         ),
+        OPTICAL_FLOW,
+        MULTIMODAL_AUTOENCODING,
     )
 }

@@ -9,7 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from server.errors import KINDS
-from server.rest.doors import DOORS, Door
+from server.rest.door import JSON, Door
+from server.rest.doors import DOORS
 from server.rest.schemas import ErrorAnswer
 
 _REF = "#/components/schemas/{model}"
@@ -42,17 +43,16 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def describe_task(door: Door) -> dict[str, Any]:
     """`openapi_extra` of a task's route."""
-    content: dict[str, Any] = {
-        "application/json": {"schema": _schema(door.request, {}), "example": door.example}
-    }
+    content: dict[str, Any] = {JSON: {"schema": _schema(door.request, {}), "example": door.example}}
     binary = {"schema": {"type": "string", "format": "binary"}}
     content |= dict.fromkeys(door.media, binary)
-    if door.media:
+    if door.parts:
+        files = dict.fromkeys(door.parts, binary["schema"])
         content["multipart/form-data"] = {
             "schema": {
                 "type": "object",
-                "required": ["file"],
-                "properties": {"file": binary["schema"], "parameters": {"type": "string"}},
+                "required": [*door.parts],
+                "properties": {**files, "parameters": {"type": "string"}},
             }
         }
     parameters = [{"name": "model", "in": "query", "schema": {"type": "string"}}]
@@ -62,11 +62,12 @@ def describe_task(door: Door) -> dict[str, Any]:
 
 def responses_of(door: Door) -> dict[int | str, dict[str, Any]]:
     """200 with its type, and every error the table knows."""
+    content: dict[str, Any] = {
+        kind: {"schema": {"type": "string", "format": "binary"}} for kind in door.forms
+    }
+    content[JSON] = {"schema": _schema(door.answer, {})}
     responses: dict[int | str, dict[str, Any]] = {
-        200: {
-            "description": "The answer.",
-            "content": {"application/json": {"schema": _schema(door.answer, {})}},
-        }
+        200: {"description": "The answer, of the type that Accept asks for.", "content": content}
     }
     for code in _CODES:
         status = KINDS[code].http

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from server.engine import Engine
 from server.errors import Fault
+from server.rest.answer import MAX_UNREAD
 from server.rest.docs import docs_page
 from server.rest.doors import DOORS
 from server.rest.errors import error_response
@@ -51,7 +52,8 @@ def add_pages(app: FastAPI, engine: Engine) -> None:
         return _json({"models": engine.models()})
 
     async def limits() -> Response:
-        return _json({**engine.limits(), "json_elements": MAX_ELEMENTS})
+        own = {"json_elements": MAX_ELEMENTS, "unread_answer_bytes": MAX_UNREAD}
+        return _json(engine.limits() | own)
 
     async def livez() -> dict[str, str]:
         return {"status": "live"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -35,14 +35,17 @@ _KINDS: dict[type, str] = {
 }
 
 
-async def parse_json(body: bytes, schema: type[Schema]) -> Schema:
-    """Parses as strictly as the schema says; of duplicate keys the last counts."""
+async def parse_json(body: bytes, schema: type[Schema], *within: str) -> Schema:
+    """Parses as strictly as the schema says; of duplicate keys the last counts.
+
+    `within` is the path of what is no whole body.
+    """
     if len(body) > IN_THREAD_ABOVE:
-        return await asyncio.to_thread(_parse, body, schema)
-    return _parse(body, schema)
+        return await asyncio.to_thread(_parse, body, schema, within)
+    return _parse(body, schema, within)
 
 
-def _parse(body: bytes, schema: type[Schema]) -> Schema:
+def _parse(body: bytes, schema: type[Schema], within: tuple[str, ...]) -> Schema:
     # Two bytes of `[1,1,1…` become a hundred bytes of objects: bound them before parsing.
     if elements(body) > MAX_ELEMENTS and over_the_limit(body):
         raise Fault("too_large", f"the JSON has over {MAX_ELEMENTS} elements, the limit")
@@ -50,11 +53,12 @@ def _parse(body: bytes, schema: type[Schema]) -> Schema:
         return schema.model_validate_json(body)
     except ValidationError as error:
         if error.error_count() > MAX_ERRORS:
+            count = error.error_count()
             raise _invalid(
-                f"the body has {error.error_count()} mistakes: GET /v1/tasks shows an example"
+                f"{path_of(within)} has {count} mistakes: GET /v1/tasks shows an example"
             ) from None
         details: Any = error.errors(include_url=False)[0]
-        raise _fault(details, schema) from None
+        raise _fault(details, schema, within) from None
 
 
 def elements(body: bytes) -> int:
@@ -81,27 +85,34 @@ def over_the_limit(body: bytes) -> bool:
     return False
 
 
-def _fault(error: dict[str, Any], schema: type[BaseModel]) -> Fault:
-    kind, value = error["type"], error["input"]
+def _fault(error: dict[str, Any], schema: type[BaseModel], within: tuple[str, ...]) -> Fault:
+    kind, value, loc = error["type"], error["input"], error["loc"]
     if kind == "json_invalid":
-        return Fault("malformed", f"the body is not valid JSON: {error['ctx']['error']}")
-    path = path_of(error["loc"])
+        return Fault("malformed", f"{path_of(within)} is not valid JSON: {error['ctx']['error']}")
+    path = path_of(within + loc)
     if kind == "missing":
-        return _invalid(f"{path} is missing: send {_keys(schema, ())}")
+        return _invalid(f"{path} is missing: send {_keys(schema, loc[:-1])}")
     if kind == "extra_forbidden":
-        parent = path_of(error["loc"][:-1])
-        keys = _keys(schema, error["loc"][:-1])
-        return _invalid(f"unknown key {_cut(repr(error['loc'][-1]))} in {parent}: it takes {keys}")
+        parent, keys = path_of((within + loc)[:-1]), _keys(schema, loc[:-1])
+        return _invalid(f"unknown key {_cut(repr(loc[-1]))} in {parent}: it takes {keys}")
     if kind == "literal_error":
         return _invalid(f"{path} must be {error['ctx']['expected']}, but is {_described(value)}")
-    if kind == "too_short":
-        return _invalid(f"{path} is an empty list: send at least one string")
+    if kind in ("too_short", "too_long"):
+        return _invalid(f"{path} {_length(error['ctx'])}")
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = error["ctx"].get("ge", error["ctx"].get("le"))
         side = "at least" if kind == "greater_than_equal" else "at most"
         return _invalid(f"{path} is {_cut(str(value))}, but must be {side} {bound}")
     rule = _RULES.get(kind, "different")
     return _invalid(f"{path} must be {rule}, but is {_described(value)}")
+
+
+def _length(rule: dict[str, int]) -> str:
+    """What is wrong with the length of a list."""
+    least, most, found = rule.get("min_length", 0), rule.get("max_length"), rule["actual_length"]
+    if not found:
+        return f"is an empty list: send at least {least}"
+    return f"has {found} entries: send " + (f"at most {most}" if most else f"at least {least}")
 
 
 def path_of(loc: tuple[int | str, ...]) -> str:
@@ -117,12 +128,10 @@ def path_of(loc: tuple[int | str, ...]) -> str:
 
 def _keys(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """The keys that the object at `loc` takes, as a person lists them."""
-    fields = schema.model_fields
-    if loc and loc[0] == "parameters":
-        nested = fields["parameters"].annotation
-        models = [a for a in getattr(nested, "__args__", ()) if hasattr(a, "model_fields")]
-        fields = models[0].model_fields
-    return ", ".join(name for name in fields if name != "options")
+    for key in loc:
+        nested = schema.model_fields[str(key)].annotation
+        schema = next(a for a in (nested, *get_args(nested)) if hasattr(a, "model_fields"))
+    return ", ".join(name for name in schema.model_fields if name != "options")
 
 
 def _described(value: object) -> str:

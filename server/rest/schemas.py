@@ -49,6 +49,29 @@ class FillMaskParameters(_Body):
     )
 
 
+class OpticalFlowParameters(_Body):
+    """Where flow is wanted; null means everywhere."""
+
+    region: Annotated[list[int], Field(min_length=4, max_length=4)] | None = Field(
+        None, description="[top, left, height, width] in pixels; the whole frame if not given."
+    )
+    stride: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="Every n-th pixel of the region, both ways; 1 if not given."
+    )
+
+
+class MultimodalAutoencodingParameters(_Body):
+    """What of a video is wanted; null means the default."""
+
+    outputs: (
+        Annotated[list[Literal["label", "video", "audio"]], Field(min_length=1, max_length=3)]
+        | None
+    ) = Field(None, description="label if not given; video and audio for an answer as video/mp4.")
+    top_k: TopK | None = Field(
+        None, description="How many labels per clip, best first; 5 if not given."
+    )
+
+
 class _Request(_Body):
     model: str | None = Field(None, description="A name from /v1/models; default: the task's own.")
     options: Any = Field(None, description="Accepted and ignored (older Hugging Face clients).")
@@ -69,6 +92,23 @@ class ImageClassificationRequest(_Request):
     parameters: ClassificationParameters | None = None
 
 
+class Frames(_Body):
+    """Two image files of one size."""
+
+    frame1: str = Field(description="The first, base64, or a data: URL.")
+    frame2: str = Field(description="The second.")
+
+
+class OpticalFlowRequest(_Request):
+    inputs: Frames
+    parameters: OpticalFlowParameters | None = None
+
+
+class MultimodalAutoencodingRequest(_Request):
+    inputs: str = Field(description="The video file, base64, or a data: URL.")
+    parameters: MultimodalAutoencodingParameters | None = None
+
+
 class LabelAnswer(BaseModel):
     """One label with its score."""
 
@@ -84,6 +124,44 @@ class FillAnswer(BaseModel):
     token: int = Field(description="Id of the first byte.")
     token_str: str = Field(description="The bytes of the span, as text.")
     tokens: list[int] = Field(description="Ids of all bytes of the span.")
+
+
+class ArrayAnswer(BaseModel):
+    """An array of numbers."""
+
+    shape: list[int]
+    dtype: Literal["float32", "uint8"]
+    data: str = Field(
+        description="The numbers, the last index fastest, little-endian, as base64.",
+        json_schema_extra={"format": "byte"},
+    )
+
+
+class OpticalFlowAnswer(BaseModel):
+    """How far each pixel of the first frame moves."""
+
+    flow: ArrayAnswer = Field(
+        description="float32 (height, width, 2): pixels to the right, and down."
+    )
+    mean_magnitude: float = Field(description="Mean length of the movements, in pixels.")
+    max_magnitude: float = Field(description="Length of the longest, in pixels.")
+
+
+class ClipAnswer(BaseModel):
+    """One clip, with what was asked of it."""
+
+    start: float = Field(description="In seconds.")
+    labels: list[LabelAnswer] | None = Field(None, description="Best first.")
+    video: ArrayAnswer | None = Field(None, description="uint8 (frames, height, width, 3), RGB.")
+    audio: ArrayAnswer | None = Field(None, description="float32 (samples,) in [-1, 1].")
+
+
+class MultimodalAutoencodingAnswer(BaseModel):
+    """The clips of a video, in order."""
+
+    frame_rate: int = Field(description="Frames a second.")
+    sample_rate: int = Field(description="Samples a second.")
+    clips: list[ClipAnswer]
 
 
 class ErrorAnswer(BaseModel):

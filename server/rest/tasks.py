@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.engine import Answer, Engine
+from server.engine import Engine
 from server.errors import Fault
+from server.rest.accept import best_type
+from server.rest.answer import Parts, Unread, response, size_of
 from server.rest.body import client_gone, client_left, deadline_passed, read_body
-from server.rest.doors import Call, Door
+from server.rest.door import Call, Door, Form, Posted
 from server.rest.edge import Handler
 from server.rest.errors import PROTOCOL
 
 T = TypeVar("T")
-ANSWER_TYPES = ("application/json", "application/*", "*/*")
-NO_QUALITY = re.compile(r"q=0(\.0{0,3})?")
 
 
-def endpoint(engine: Engine, door: Door) -> Handler:
+def endpoint(engine: Engine, door: Door, unread: Unread) -> Handler:
     """The handler of one task."""
     settings = engine.settings
-    limit = settings.max_body_bytes if door.media else settings.max_text_body_bytes
+    limit = settings.max_body_bytes if door.parts else settings.max_text_body_bytes
 
     async def handle(request: Request) -> Response:
         engine.check_open()
-        check_accept(request)
+        answer_type = best_type(",".join(request.headers.getlist("accept")), [*door.forms])
+        form = door.forms[answer_type]
         timeout_ms = requested_timeout(request, settings.timeout_ms, settings.max_timeout_ms)
         asked = requested_model(request)
+        if door.large:
+            unread.check()
         body = await read_body(request, limit, settings.body_timeout_s, timeout_ms)
-        call = await door.read(request.headers, body)
+        call = await door.read(Posted(request.headers, body, answer_type))
+
+        async def render(outputs: Sequence[Any]) -> Parts:
+            parts = await form.write(engine.media, outputs, call.single)
+            unread.check(size_of(parts))
+            return parts
+
         work = engine.predict(
             door.task,
             call.items,
@@ -43,11 +50,23 @@ def endpoint(engine: Engine, door: Door) -> Handler:
             timeout_ms=remaining(request, timeout_ms),
             protocol=PROTOCOL,
             request_id=request.scope["state"]["request_id"],
+            render=render,
         )
         answer = await unless_gone(request, work)
-        return rendered(door, call, answer)
+        headers = answer.headers() | _headers_of(door, form)
+        return response(answer.outputs, answer_type, headers, unread)
 
     return handle
+
+
+def _headers_of(door: Door, form: Form) -> dict[str, str]:
+    """What tells clients and caches about the type of the answer."""
+    headers = {}
+    if len(door.forms) > 1:
+        headers["vary"] = "Accept"
+    if form.filename is not None:
+        headers["content-disposition"] = f'inline; filename="{form.filename}"'
+    return headers
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -73,14 +92,6 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         raise gone from None
 
 
-def rendered(door: Door, call: Call, answer: Answer) -> Response:
-    """The answer as JSON, with what it cost in its headers."""
-    started = time.perf_counter()
-    content = msgspec.json.encode(door.render(answer.outputs, call.single))
-    headers = answer.headers(time.perf_counter() - started)
-    return Response(content, headers=headers, media_type="application/json")
-
-
 def requested_model(request: Request) -> str | None:
     """`?model=`; any other query parameter is a mistake worth telling."""
     for key in request.query_params:
@@ -101,21 +112,6 @@ def one_model(in_query: str | None, call: Call) -> str | None:
     if in_query is not None and call.model is not None and in_query != call.model:
         raise Fault("invalid_input", "the query and the body name different models: name one")
     return call.model if in_query is None else in_query
-
-
-def check_accept(request: Request) -> None:
-    """Fault not_acceptable where the client's Accept rules out every type of the answer."""
-    accept = ",".join(request.headers.getlist("accept")).lower()
-    ranges = [[part.strip() for part in one.split(";")] for one in accept.split(",") if one.strip()]
-    for kind, *parameters in ranges:
-        refused = any(NO_QUALITY.fullmatch(parameter) for parameter in parameters)
-        if kind in ANSWER_TYPES and not refused:
-            return
-    if ranges:
-        raise Fault(
-            "not_acceptable",
-            f"Accept is {accept[:40]!r}, but the answer is application/json: accept that, or */*",
-        )
 
 
 def requested_timeout(request: Request, default_ms: int, maximum_ms: int) -> int:

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.live_server import LiveServer, serving
-from tests.tiny import make_fill_mask, make_image_classifier, make_text_classifier
+from tests.tiny import (
+    make_fill_mask,
+    make_image_classifier,
+    make_multimodal,
+    make_optical_flow,
+    make_text_classifier,
+)
 
 PLAN = """[
     {"on": "forward", "contains": "~slow~", "action": "delay", "seconds": 1.0},
@@ -16,11 +22,14 @@ PLAN = """[
 
 @pytest.fixture(scope="session")
 def model_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good models `text`, `mask`, `image`; `truncated` and `pickled` ones; a pickle in disguise."""
+    """Good models `text`, `mask`, `image`, `flow`, `clips`; `truncated` and `pickled` ones; a
+    pickle in disguise."""
     repository = tmp_path_factory.mktemp("repository")
     make_text_classifier(repository / "text")
     make_fill_mask(repository / "mask")
     make_image_classifier(repository / "image")
+    make_optical_flow(repository / "flow")
+    make_multimodal(repository / "clips")
 
     weights = make_text_classifier(repository / "truncated") / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
@@ -44,8 +53,14 @@ def fault_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def defaults() -> tuple[str, ...]:
     """The good models as their tasks' defaults."""
-    tasks = "text-classification=text,fill-mask=mask,image-classification=image"
-    return ("--default-models", tasks)
+    tasks = {
+        "text-classification": "text",
+        "fill-mask": "mask",
+        "image-classification": "image",
+        "optical-flow": "flow",
+        "multimodal-autoencoding": "clips",
+    }
+    return ("--default-models", ",".join(f"{task}={model}" for task, model in tasks.items()))
 
 
 @pytest.fixture(scope="session")

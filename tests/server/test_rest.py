@@ -13,7 +13,7 @@ from huggingface_hub import InferenceClient
 from PIL import Image
 
 from server.rest.doors import DOORS
-from server.rest.images import decode_base64
+from server.rest.uploads import decode_base64
 from tests.live_server import LiveServer, received
 from tests.server.pictures import encoded
 from tests.server.test_readiness import child_of, still
@@ -228,6 +228,9 @@ def test_the_openapi_document_is_complete(live: LiveServer) -> None:
         content = operation["requestBody"]["content"]
         assert content["application/json"]["example"] == door.example
         assert set(door.media) <= set(content)
+        form = content.get("multipart/form-data", {"schema": {"required": []}})
+        assert form["schema"]["required"] == [*door.parts]
+        assert [*operation["responses"]["200"]["content"]] == [*door.forms]
         assert {"200", "400", "406", "413", "422", "429", "503"} <= set(operation["responses"])
     for path in ("/readyz", "/health"):
         assert "503" in document["paths"][path]["get"]["responses"]
@@ -242,6 +245,7 @@ def test_the_docs_need_no_other_host(live: LiveServer) -> None:
     assert "<script" not in page
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     assert all(door.path in page for door in DOORS.values())
+    assert all(kind in page for door in DOORS.values() for kind in door.forms)
 
 
 @pytest.mark.parametrize(

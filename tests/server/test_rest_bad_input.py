@@ -20,13 +20,14 @@ from starlette.datastructures import Headers
 
 from server.errors import Fault
 from server.rest import parse
-from server.rest.images import image_call
+from server.rest.doors import IMAGE as IMAGE_UPLOAD
 from server.rest.parse import MAX_ELEMENTS, parse_json
 from server.rest.schemas import (
     FillMaskRequest,
     ImageClassificationRequest,
     TextClassificationRequest,
 )
+from server.rest.uploads import read_upload
 from tests.live_server import LiveServer
 from tests.server.pictures import encoded
 
@@ -463,7 +464,7 @@ def test_models_that_cannot_answer(
 
 def test_a_model_that_is_not_pulled(live: LiveServer) -> None:
     body = {"inputs": "[MASK]", "model": "language-perceiver"}
-    assert "perceiver-server serve --models" in refused(
+    assert "perceiver-server pull language-perceiver" in refused(
         live, MASK, 404, "model_not_pulled", json=body
     )
 
@@ -524,7 +525,7 @@ def test_any_image_request_is_an_image_or_refused(kind: str | None, body: bytes)
     headers = Headers({} if kind is None else {"content-type": kind})
     codes = ("malformed", "invalid_input", "too_large", "unsupported_media_type")
     try:
-        asyncio.run(image_call(headers, body))
+        asyncio.run(read_upload(headers, body, IMAGE_UPLOAD))
     except Fault as fault:
         assert fault.code in codes  # noqa: PT017
 
