@@ -20,7 +20,8 @@ except ImportError:
     sys.exit("the command needs click: pip install click")
 
 from perceiver_client import __version__
-from perceiver_client.client import DEFAULT_TIMEOUT_S, Client
+from perceiver_client.base import DEFAULT_TIMEOUT_S
+from perceiver_client.client import Client
 from perceiver_client.errors import PerceiverError
 from perceiver_client.results import Label
 from perceiver_client.table import Row, table
