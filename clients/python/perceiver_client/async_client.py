@@ -31,6 +31,7 @@ from perceiver_client.options import (
     Image,
     MultimodalOptions,
     MultimodalStreamOptions,
+    StreamOptions,
     takes,
 )
 from perceiver_client.results import (
@@ -119,7 +120,7 @@ class AsyncClient(Base):
         flow: NDArray[np.float32] = (await self._ask(OpticalFlow, [pair], **options))[0]
         return flow
 
-    @takes(FlowStreamOptions)
+    @takes(FlowStreamOptions, StreamOptions)
     def stream_optical_flow(
         self, frames: Iterable[Frame] | AsyncIterable[Frame], **options: Unpack[FlowStreamOptions]
     ) -> AsyncGenerator[FlowField, None]:
@@ -163,7 +164,7 @@ class AsyncClient(Base):
         mp4: bytes = (await self._ask(MultimodalAutoencodingMp4, given, **asked))[0]
         return mp4
 
-    @takes(MultimodalStreamOptions)
+    @takes(MultimodalStreamOptions, StreamOptions)
     def stream_multimodal_autoencoding(
         self,
         chunks: Iterable[Chunk] | AsyncIterable[Chunk],

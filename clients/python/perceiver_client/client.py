@@ -30,6 +30,7 @@ from perceiver_client.options import (
     Image,
     MultimodalOptions,
     MultimodalStreamOptions,
+    StreamOptions,
     takes,
 )
 from perceiver_client.results import (
@@ -126,7 +127,7 @@ class Client(Base):
         flow: NDArray[np.float32] = self._ask(OpticalFlow, [pair], **options)[0]
         return flow
 
-    @takes(FlowStreamOptions)
+    @takes(FlowStreamOptions, StreamOptions)
     def stream_optical_flow(
         self, frames: Iterable[Frame], **options: Unpack[FlowStreamOptions]
     ) -> Generator[FlowField, None, None]:
@@ -177,7 +178,7 @@ class Client(Base):
         mp4: bytes = self._ask(MultimodalAutoencodingMp4, read_files([video]), **asked)[0]
         return mp4
 
-    @takes(MultimodalStreamOptions)
+    @takes(MultimodalStreamOptions, StreamOptions)
     def stream_multimodal_autoencoding(
         self, chunks: Iterable[Chunk], **options: Unpack[MultimodalStreamOptions]
     ) -> Generator[MultimodalResult, None, None]:

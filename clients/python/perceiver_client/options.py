@@ -31,7 +31,7 @@ class StreamOptions(TypedDict, total=False):
     timeout: float | None
 
 
-class _Classification(TypedDict, total=False):
+class ClassificationOptions(Options, total=False):
     """top_k: how many labels, best first, else 5; function_to_apply: what turns logits into
     scores, else softmax."""
 
@@ -39,7 +39,7 @@ class _Classification(TypedDict, total=False):
     function_to_apply: FunctionToApply | None
 
 
-class _FillMask(TypedDict, total=False):
+class FillMaskOptions(Options, total=False):
     """top_k: how many fillings per span, best first, else 5; targets: score these only, each of as
     many bytes as its span has masks."""
 
@@ -47,7 +47,7 @@ class _FillMask(TypedDict, total=False):
     targets: Sequence[str] | None
 
 
-class _Flow(TypedDict, total=False):
+class FlowOptions(Options, total=False):
     """region: (top, left, height, width) in pixels, else the whole frame; stride: every n-th pixel
     of it, both ways, else all."""
 
@@ -55,7 +55,14 @@ class _Flow(TypedDict, total=False):
     stride: int | None
 
 
-class _Multimodal(TypedDict, total=False):
+class FlowStreamOptions(StreamOptions, total=False):
+    """region, stride: as of optical_flow."""
+
+    region: Region | None
+    stride: int | None
+
+
+class MultimodalOptions(Options, total=False):
     """outputs: what is wanted of label, video and audio, else the label alone; top_k: how many
     labels per clip, best first, else 5."""
 
@@ -63,26 +70,18 @@ class _Multimodal(TypedDict, total=False):
     top_k: int | None
 
 
-class ClassificationOptions(_Classification, Options): ...
+class MultimodalStreamOptions(StreamOptions, total=False):
+    """outputs, top_k: as of multimodal_autoencoding."""
+
+    outputs: Sequence[Modality]
+    top_k: int | None
 
 
-class FillMaskOptions(_FillMask, Options): ...
+def takes(options: Any, of_all: Any = Options) -> Callable[[Method], Method]:
+    """Shows the keywords of a TypedDict, and what they mean, in a method's help().
 
-
-class FlowOptions(_Flow, Options): ...
-
-
-class FlowStreamOptions(_Flow, StreamOptions): ...
-
-
-class MultimodalOptions(_Multimodal, Options): ...
-
-
-class MultimodalStreamOptions(_Multimodal, StreamOptions): ...
-
-
-def takes(options: Any) -> Callable[[Method], Method]:
-    """Shows the keywords of a TypedDict, and what they mean, in a method's help()."""
+    of_all: the part of them that every call, or every stream, has.
+    """
     keywords = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
         for name, hint in get_type_hints(options).items()
@@ -92,7 +91,7 @@ def takes(options: Any) -> Callable[[Method], Method]:
         own = inspect.signature(method)
         first = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
         method.__dict__["__signature__"] = own.replace(parameters=[*first, *keywords])
-        parts = (method.__doc__, *(base.__doc__ for base in options.__orig_bases__))
+        parts = (method.__doc__, options.__doc__, of_all.__doc__)
         method.__doc__ = "\n\n".join(inspect.cleandoc(part) for part in parts if part)
         return method
 

@@ -56,9 +56,12 @@ class AsyncRpc:
     def __init__(self, url: SplitResult, retries: int) -> None:
         self._split, self._url, self._retries = url, url.geturl(), retries
         self._channel: Any = None
+        self._streams: Any = None  # a blocking channel (rpc_streams.py)
 
     async def answer(self, call: Call, context: Context) -> list[Any]:
-        method = _method(self._opened(), call)
+        if self._channel is None:
+            self._channel = channel_of(grpc.aio, self._split)
+        method = _method(self._channel, call)
         message = await in_thread(call, call.message)
         metadata = (("x-request-id", context.request_id),)
 
@@ -75,16 +78,15 @@ class AsyncRpc:
             raise bad_answer(self._url, "something else", context) from None
 
     def stream(self, stream: Stream, items: Any, context: Context) -> AsyncGenerator[Any, None]:
-        return async_stream(self._opened, self._url, stream, items, context)
+        if self._streams is None:
+            self._streams = channel_of(grpc, self._split)
+        return async_stream(self._streams, self._url, stream, items, context)
 
     async def close(self) -> None:
+        if self._streams is not None:
+            self._streams.close()
         if self._channel is not None:
             await self._channel.close()
-
-    def _opened(self) -> Any:
-        if self._channel is None:
-            self._channel = channel_of(grpc.aio, self._split)
-        return self._channel
 
 
 def _method(channel: Any, call: Call) -> Any:

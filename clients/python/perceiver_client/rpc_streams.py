@@ -1,15 +1,18 @@
-"""Streams over gRPC, blocking and async.  Leaving one gives it up on the server, too."""
+"""Streams over gRPC, blocking and async.  Leaving one gives it up on the server, too.
+
+Both are gRPC's blocking one: its async one may take the failure to send to a server that has ended
+the stream for the reason why it has ended, and so forget what the server said.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
@@ -17,66 +20,127 @@ from perceiver_client.call import NOT_AS_ASKED
 from perceiver_client.channels import SERVICE
 from perceiver_client.context import Context
 from perceiver_client.errors import bad_answer, closed, from_rpc, late
-from perceiver_client.streams import Patience, Stream, nothing
+from perceiver_client.iterate import AsBlocking, each
+from perceiver_client.streams import Patience, Stream
 
 _END = object()
-
-Failures = list[BaseException]  # of the caller's own iterable: one at most
 
 
 def blocking_stream(
     channel: Any, url: str, stream: Stream, items: Iterable[Any], context: Context
 ) -> Generator[Any, None, None]:
-    """The answers.  gRPC takes the items in a thread of its own, one when the last has gone."""
-    patience = Patience(context.timeout, stream.unanswered)
-    failures: Failures = []
-    requests = _requests(stream, items, patience, failures)
+    answers = _Answers(channel, url, stream, items, context)
     try:
-        call = _method(channel, stream)(requests, metadata=_metadata(context))
-    except ValueError as error:  # so grpc says that the channel is closed
-        raise closed(context) from error
-    watch = _Watch(call, patience)
-    try:
-        while (reply := _next(call, patience)) is not _END:
-            yield _answer(stream, reply, url, context)
-        _check_end(patience, failures, url, context)
-    except grpc.RpcError as error:
-        if failures:
-            raise failures[0] from None
-        raise (late(context) if watch.ended_it else _fault(url, error, context)) from error
+        yield from answers
     finally:
-        watch.end()
-        call.cancel()
+        answers.end()
 
 
-def _requests(
-    stream: Stream, items: Iterable[Any], patience: Patience, failures: Failures
-) -> Generator[Any, None, None]:
+async def async_stream(
+    channel: Any,
+    url: str,
+    stream: Stream,
+    items: Iterable[Any] | AsyncIterable[Any],
+    context: Context,
+) -> AsyncGenerator[Any, None]:
+    source = AsBlocking(items) if isinstance(items, AsyncIterable) else items
+    blocking = _Answers(channel, url, stream, source, context)
     try:
-        for index, item in enumerate(items):
-            message = stream.message(item, index)
-            patience.sends()
-            yield message
-            patience.sent()
-    except GeneratorExit:
-        raise
-    except BaseException as error:  # noqa: BLE001  # the caller gets it after the last answer
-        failures.append(error)
-    patience.ends()
-
-
-def _next(call: Any, patience: Patience) -> Any:
-    patience.waits(True)
-    try:
-        reply = next(call, _END)
-        patience.answered()
-        return reply
+        async with aclosing(each(blocking)) as answers:
+            async for answer in answers:
+                yield answer
     finally:
-        patience.waits(False)
+        blocking.end()
+        if isinstance(source, AsBlocking):
+            source.end()
+
+
+class _Answers:
+    """An iterator of the answers; what the items raise comes after the last of them.
+
+    gRPC takes the items in a thread of its own, one when the last has gone.  `end` may be called
+    at any time, in any thread.
+    """
+
+    def __init__(
+        self, channel: Any, url: str, stream: Stream, items: Iterable[Any], context: Context
+    ) -> None:
+        self._url, self._stream, self._context = url, stream, context
+        self._patience = Patience(context.timeout, stream.unanswered)
+        self._failure: BaseException | None = None  # of the items
+        method = channel.stream_stream(
+            SERVICE + stream.rpc,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=stream.reply.FromString,
+        )
+        metadata = (("x-request-id", context.request_id),)
+        try:
+            self._call = method(self._messages(items), metadata=metadata)
+        except ValueError as error:  # so grpc says that the channel is closed
+            raise closed(context) from error
+        self._watch = _Watch(self._call, self._patience)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        self._patience.waits(True)
+        try:
+            reply = next(self._call, _END)
+        except grpc.RpcError as error:
+            raise self._reason(error) from error
+        finally:
+            self._patience.waits(False)
+        self._patience.answered()
+        if reply is _END:
+            self._check_end()
+            raise StopIteration
+        return self._answer(reply)
+
+    def end(self) -> None:
+        self._watch.end()
+        self._call.cancel()
+
+    def _messages(self, items: Iterable[Any]) -> Generator[Any, None, None]:
+        try:
+            for index, item in enumerate(items):
+                message = self._stream.message(item, index)
+                self._patience.sends()
+                yield message
+                self._patience.sent()
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001  # it is the caller's
+            self._failure = error
+        self._patience.ends()
+
+    def _answer(self, reply: Any) -> Any:
+        try:
+            answer = self._stream.answer(reply)
+        except NOT_AS_ASKED:
+            raise bad_answer(self._url, "something else", self._context) from None
+        if answer.error is not None:
+            answer.error.request_id = self._context.request_id
+        return answer
+
+    def _check_end(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not self._patience.complete():
+            what = "too little, and ended the stream"
+            raise bad_answer(self._url, what, self._context)
+
+    def _reason(self, error: grpc.RpcError) -> BaseException:
+        """Why it ended; a deadline that the server tells of is none of ours."""
+        if self._failure is not None:
+            return self._failure
+        if self._watch.ended_it:
+            return late(self._context)
+        return from_rpc(self._url, error, replace(self._context, timeout=math.inf))
 
 
 class _Watch:
-    """Ends a blocking call whose answer is late: reading it knows no time limit."""
+    """Ends a call whose answer is late: to read it knows no time limit."""
 
     def __init__(self, call: Any, patience: Patience) -> None:
         self.ended_it = False
@@ -105,120 +169,3 @@ class _Watch:
                 self._news.wait(left)
         if self.ended_it:
             self._call.cancel()
-
-
-async def async_stream(
-    channel: Callable[[], Any],
-    url: str,
-    stream: Stream,
-    items: Iterable[Any] | AsyncIterable[Any],
-    context: Context,
-) -> AsyncGenerator[Any, None]:
-    """The answers.  Items that are no async iterable are taken in a thread."""
-    patience = Patience(context.timeout, stream.unanswered, asyncio.get_running_loop().time)
-    failures: Failures = []
-    try:
-        call = _method(channel(), stream)(metadata=_metadata(context))
-    except grpc.aio.UsageError as error:  # so grpc says that the channel is closed
-        raise closed(context) from error
-    sending = asyncio.create_task(_send(call, stream, items, patience, failures))
-    try:
-        while (reply := await _read(call, patience)) is not grpc.aio.EOF:
-            yield _answer(stream, reply, url, context)
-        _check_end(patience, failures, url, context)
-    except (grpc.RpcError, TimeoutError) as error:
-        if failures:
-            raise failures[0] from None
-        late_ = isinstance(error, TimeoutError)
-        raise (late(context) if late_ else _fault(url, error, context)) from error
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if call.cancelled() and task is not None and not task.cancelling():
-            raise closed(context) from None
-        raise
-    finally:
-        call.cancel()
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-
-
-async def _send(
-    call: Any, stream: Stream, items: Any, patience: Patience, failures: Failures
-) -> None:
-    # Where the call has ended its reader knows why.
-    with suppress(grpc.RpcError, asyncio.InvalidStateError):
-        async with aclosing(_messages(stream, items, failures)) as messages:
-            async for message in messages:
-                patience.sends()
-                await call.write(message)
-                patience.sent()
-        patience.ends()
-        await call.done_writing()
-
-
-async def _messages(stream: Stream, items: Any, failures: Failures) -> AsyncGenerator[Any, None]:
-    index = 0
-    try:
-        async with aclosing(_each(items)) as each:
-            async for item in each:
-                yield await asyncio.to_thread(stream.message, item, index)
-                index += 1
-    except Exception as error:  # noqa: BLE001  # the caller gets it after the last answer
-        failures.append(error)
-
-
-async def _each(items: Any) -> AsyncGenerator[Any, None]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-        return
-    iterator = iter(items)
-    while (item := await asyncio.to_thread(next, iterator, _END)) is not _END:
-        yield item
-
-
-async def _read(call: Any, patience: Patience) -> Any:
-    async with asyncio.timeout(None) as limit:
-        patience.changed = lambda: limit.reschedule(patience.until())
-        patience.waits(True)
-        try:
-            reply = await call.read()
-        finally:
-            patience.changed = nothing
-    patience.answered()
-    patience.waits(False)
-    return reply
-
-
-def _method(channel: Any, stream: Stream) -> Any:
-    return channel.stream_stream(
-        SERVICE + stream.rpc,
-        request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=stream.reply.FromString,
-    )
-
-
-def _metadata(context: Context) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", context.request_id),)
-
-
-def _answer(stream: Stream, reply: Any, url: str, context: Context) -> Any:
-    try:
-        answer = stream.answer(reply)
-    except NOT_AS_ASKED:
-        raise bad_answer(url, "something else", context) from None
-    if answer.error is not None:
-        answer.error.request_id = context.request_id
-    return answer
-
-
-def _check_end(patience: Patience, failures: Failures, url: str, context: Context) -> None:
-    if failures:
-        raise failures[0]
-    if not patience.complete():
-        raise bad_answer(url, "too little, and ended the stream", context)
-
-
-def _fault(url: str, error: Any, context: Context) -> Exception:
-    """As of any call; but a deadline that passed is none of ours."""
-    return from_rpc(url, error, replace(context, timeout=math.inf))
