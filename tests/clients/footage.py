@@ -52,4 +52,5 @@ def video(path: Path, frames: Sequence[Frame], rate: int = 25) -> Path:
 
 def frames_of(path: Path) -> list[Frame]:
     with av.open(str(path)) as file:
-        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+        found = (frame.to_ndarray(format="rgb24") for frame in file.decode(video=0))
+        return [frame.astype(np.uint8, copy=False) for frame in found]

@@ -82,10 +82,11 @@ def test_a_chunk_is_answered_with_a_clip(name: str, urls) -> None:
 @grpc_ways
 def test_frames_of_a_chunk_are_pixels_or_files(name: str, urls, tmp_path) -> None:
     way, whole = Way(name, urls), chunk(0)
+    files = [png(frame) for frame in np.asarray(whole.frames)]
     path = tmp_path / "frame.png"
-    path.write_bytes(png(whole.frames[0]))
+    path.write_bytes(files[0])
     expected = way.ask("multimodal_autoencoding", whole).labels
-    mixed = Chunk([path, png(whole.frames[1])], whole.audio)
+    mixed = Chunk([path, files[1]], whole.audio)
     assert way.ask("multimodal_autoencoding", mixed).labels == expected
     silent = way.ask("multimodal_autoencoding", Chunk(whole.frames)).labels
     assert silent != expected

@@ -21,7 +21,8 @@ def expected(live: LiveServer) -> NDArray[np.float32]:
     files = {"frame1": png(noise(0)), "frame2": png(noise(1))}
     reply = live.post("optical-flow", files=files, headers={"Accept": "application/x-npy"})
     assert reply.status_code == 200, reply.text
-    return np.load(io.BytesIO(reply.content))
+    flow: NDArray[np.float32] = np.load(io.BytesIO(reply.content))
+    return flow
 
 
 def test_frames_are_pixels_files_or_their_paths(way: Way, expected, tmp_path) -> None:

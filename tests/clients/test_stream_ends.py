@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -247,7 +248,7 @@ def own_server(model_repository, defaults) -> Iterator[LiveServer]:
 
 
 @contextmanager
-def in_both_ways(server: LiveServer) -> Iterator[list[Callable[[], list[Any]]]]:
+def in_both_ways(server: LiveServer) -> Iterator[list[Callable[[], PerceiverError]]]:
     """A stream of each kind that has had an answer; calls that give its further ones."""
     with ThreadPoolExecutor() as threads:
         streams = []
@@ -266,7 +267,7 @@ def in_both_ways(server: LiveServer) -> Iterator[list[Callable[[], list[Any]]]]:
 
             streams.append(threads.submit(run))
             assert begun.wait(60)
-        yield [stream.result for stream in streams]
+        yield [partial(stream.result, 60) for stream in streams]
 
 
 def test_the_server_is_killed(own_server: LiveServer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,7 @@ class Way:
         """All answers of a stream."""
         return [*self.answers(method, items, **options)]
 
-    def answers(self, method: str, items: Any, **options: Any) -> Iterator[Any]:
+    def answers(self, method: str, items: Any, **options: Any) -> Generator[Any, None, None]:
         """The answers of a stream, as they are asked for."""
         if self.name.endswith("blocking"):
             with (
@@ -52,14 +52,14 @@ class Way:
                 yield from s
             return
         with asyncio.Runner() as runner:
-            client = AsyncClient(self.url)
-            answers = getattr(client, method)(items, **options)
+            asynchronous = AsyncClient(self.url)
+            answers = getattr(asynchronous, method)(items, **options)
             try:
                 while (answer := runner.run(anext(answers, None))) is not None:
                     yield answer
             finally:
                 runner.run(answers.aclose())
-                runner.run(client.close())
+                runner.run(asynchronous.close())
 
     def error(self, method: str, *inputs: Any, **options: Any) -> PerceiverError:
         """The error it must end with."""

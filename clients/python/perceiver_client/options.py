@@ -15,8 +15,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Options(TypedDict, total=False):
-    """model: a name from `models()`, else the task's default; timeout: seconds, all tries
-    included, else the client's."""
+    """Of every task.  model: a name from `models()`, else the task's default; timeout: seconds, all
+    tries included, else the client's."""
 
     model: str | None
     timeout: float | None

@@ -50,13 +50,15 @@ def multimodal_autoencoding(
     model: str | None,
     top_k: int | None,
 ) -> None:
-    """Label the clips of a video; with -o, write it as it comes out.  `-` is standard input.
+    """Label the clips of a video.  With -o, write it as it comes out.
 
     It goes over REST, in one request for the labels and one for the video: what is longer than the
-    server takes at once (`/limits`) is refused.
+    server takes at once (GET /limits) is refused.  `-` is standard input.
     """
     wanted = outputs or (("label",) if output is None else ("label", *MP4))
     made = [one for one in MP4 if one in wanted]
+    if terminal.server.startswith("grpc"):
+        raise click.UsageError("a video file goes over REST: --server http://HOST:PORT, not gRPC")
     if (output is None) != (not made):
         raise click.UsageError("-o FILE and --outputs video belong together")
     if made and "video" not in made:

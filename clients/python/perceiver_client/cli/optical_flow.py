@@ -46,11 +46,11 @@ def optical_flow(
     grpc_server: str | None,
     **options: Any,
 ) -> None:
-    """Show what moves where in a video, or between two images.
+    """Show what moves where in a video.  Or between two images.
 
-    Prints the photometric warp error: how much, of 255, the second frame brought back by the flow
-    differs from the first, beside how much it does as it is.  A flow that is worth something makes
-    it smaller.  Hue is the direction, saturation the length of a movement.
+    Hue is the direction of a movement, saturation its length.  The warp error that is printed is
+    how much, of 255, the second frame brought back by the flow differs from the first; beside it,
+    how much the second frame differs as it is.  A flow that is worth something makes it smaller.
     """
     if len(files) not in OUTPUTS:
         raise click.UsageError(f"give one video or two images, not {len(files)} files")

@@ -93,7 +93,7 @@ OF_EVERY_COMMAND = (
         type=float,
         default=DEFAULT_TIMEOUT_S,
         show_default=True,
-        help="How long a call may take, with all its tries.",
+        help="How long a call, or an answer of a stream, may take.",
     ),
     _everywhere("--json", "as_json", is_flag=True, help="The whole answers, as JSON."),
 )
