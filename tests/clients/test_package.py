@@ -10,13 +10,20 @@ from pathlib import Path
 
 import perceiver_client
 import pytest
-from perceiver_client import AsyncClient, Client, calls, rpc
+from perceiver_client import (
+    AsyncClient,
+    Client,
+    calls,
+    multimodal_autoencoding,
+    optical_flow,
+)
 from perceiver_client import perceiver_pb2 as pb
+from perceiver_client.channels import SERVICE
 
 from tests.live_server import ROOT
 
 PACKAGE = ROOT / "clients" / "python"
-FOREIGN = "{'torch', 'PIL', 'numpy', 'server', 'perceiver_core', 'protos', 'pydantic'}"
+FOREIGN = "{'torch', 'PIL', 'av', 'server', 'perceiver_core', 'protos', 'pydantic'}"
 LISTING = f"import sys, perceiver_client; print(*sorted({FOREIGN} & sys.modules.keys()))"
 
 
@@ -41,8 +48,13 @@ def test_the_messages_are_the_servers(name: str) -> None:
 
 def test_every_rpc_has_a_call_and_every_call_a_method() -> None:
     service = pb.DESCRIPTOR.services_by_name["Perceiver"]
-    assert f"/{service.full_name}/" == rpc.SERVICE
-    made = (calls.TextClassification, calls.FillMask, calls.ImageClassification, calls.ListModels)
+    assert f"/{service.full_name}/" == SERVICE
+    made = (
+        *(calls.TextClassification, calls.FillMask, calls.ImageClassification, calls.ListModels),
+        *(optical_flow.OpticalFlow, optical_flow.OpticalFlowStream),
+        multimodal_autoencoding.MultimodalAutoencoding,
+        multimodal_autoencoding.MultimodalAutoencodingStream,
+    )
     assert {call.rpc: call.reply.DESCRIPTOR.full_name for call in made} == {
         method.name: method.output_type.full_name for method in service.methods
     }
@@ -59,7 +71,7 @@ def test_both_clients_have_the_same_methods_and_all_is_exported() -> None:
 def test_what_is_imported_is_declared() -> None:
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
     declared = {one.split(">")[0] for one in project["dependencies"]}
-    assert declared == {"grpcio", "httpx", "protobuf", "tenacity"}
+    assert declared == {"grpcio", "httpx", "numpy", "protobuf", "tenacity"}
     assert (PACKAGE / "perceiver_client" / "py.typed").exists()
     assert project["readme"] == Path("README.md").name
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from perceiver_client import AsyncClient, Client, PerceiverError
 
 WAYS = ("http blocking", "http async", "grpc blocking", "grpc async")
+GRPC_WAYS = WAYS[2:]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,29 @@ class Way:
             with Client(self.url, retries=self.retries) as client:
                 return getattr(client, method)(*inputs, **options)
         return asyncio.run(self._ask(method, *inputs, **options))
+
+    def stream(self, method: str, items: Any, **options: Any) -> list[Any]:
+        """All answers of a stream."""
+        return [*self.answers(method, items, **options)]
+
+    def answers(self, method: str, items: Any, **options: Any) -> Generator[Any, None, None]:
+        """The answers of a stream, as they are asked for."""
+        if self.name.endswith("blocking"):
+            with (
+                Client(self.url) as client,
+                closing(getattr(client, method)(items, **options)) as s,
+            ):
+                yield from s
+            return
+        with asyncio.Runner() as runner:
+            asynchronous = AsyncClient(self.url)
+            answers = getattr(asynchronous, method)(items, **options)
+            try:
+                while (answer := runner.run(anext(answers, None))) is not None:
+                    yield answer
+            finally:
+                runner.run(answers.aclose())
+                runner.run(asynchronous.close())
 
     def error(self, method: str, *inputs: Any, **options: Any) -> PerceiverError:
         """The error it must end with."""

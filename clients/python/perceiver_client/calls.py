@@ -1,21 +1,21 @@
-"""What each task asks and how its answer reads, in both dialects; nothing here does I/O.
+"""What texts, images and the catalogue are asked as, and how the answers read, in both dialects.
 
-Adding a task is adding a class.
+Adding a task is adding a class; those of video have modules of their own.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from google.protobuf.message import Message
 
 from perceiver_client import perceiver_pb2 as pb
-from perceiver_client.checks import check_images, check_options, check_texts
+from perceiver_client.call import Json, form_post, given, json_post
+from perceiver_client.checks import check_files, check_options, check_texts
 from perceiver_client.options import FunctionToApply
-from perceiver_client.results import Fill, Label, Model
+from perceiver_client.results import Fill, Format, Label, Model
 
 _FUNCTIONS: dict[str | None, pb.FunctionToApply] = {
     None: pb.FUNCTION_TO_APPLY_UNSPECIFIED,
@@ -25,21 +25,8 @@ _FUNCTIONS: dict[str | None, pb.FunctionToApply] = {
 }
 
 
-class Call(Protocol):
-    """One call: `requests` are httpx's keywords of the HTTP requests it takes."""
-
-    path: ClassVar[str]
-    rpc: ClassVar[str]
-    reply: ClassVar[type[Message]]
-
-    def requests(self) -> list[dict[str, Any]]: ...
-    def from_json(self, replies: list[Any]) -> list[Any]: ...
-    def message(self) -> Message: ...
-    def from_reply(self, reply: Any) -> list[Any]: ...
-
-
 @dataclass(frozen=True)
-class TextClassification:
+class TextClassification(Json):
     """texts -> per text its labels."""
 
     path: ClassVar[str] = "/v1/text-classification"
@@ -56,11 +43,11 @@ class TextClassification:
         check_options(self.model, self.top_k, self.function_to_apply)
 
     def requests(self) -> list[dict[str, Any]]:
-        parameters = _given(top_k=self.top_k, function_to_apply=self.function_to_apply)
-        return [_json_post(self.inputs, self.model, parameters)]
+        parameters = given(top_k=self.top_k, function_to_apply=self.function_to_apply)
+        return [json_post(self.inputs, self.model, parameters)]
 
-    def from_json(self, replies: list[Any]) -> list[list[Label]]:
-        return [_labels_of_json(labels) for labels in replies[0]]
+    def from_http(self, replies: list[Any]) -> list[list[Label]]:
+        return [labels_of_json(labels) for labels in replies[0]]
 
     def message(self) -> Message:
         return pb.TextClassificationRequest(
@@ -71,11 +58,11 @@ class TextClassification:
         )
 
     def from_reply(self, reply: pb.TextClassificationResponse) -> list[list[Label]]:
-        return [_labels_of_message(labels) for labels in reply.results]
+        return [labels_of_message(labels) for labels in reply.results]
 
 
 @dataclass(frozen=True)
-class FillMask:
+class FillMask(Json):
     """texts -> per text, per span of masks, its fillings."""
 
     path: ClassVar[str] = "/v1/fill-mask"
@@ -95,9 +82,9 @@ class FillMask:
 
     def requests(self) -> list[dict[str, Any]]:
         targets = None if self.targets is None else list(self.targets)
-        return [_json_post(self.inputs, self.model, _given(top_k=self.top_k, targets=targets))]
+        return [json_post(self.inputs, self.model, given(top_k=self.top_k, targets=targets))]
 
-    def from_json(self, replies: list[Any]) -> list[list[list[Fill]]]:
+    def from_http(self, replies: list[Any]) -> list[list[list[Fill]]]:
         """REST answers a text with one span flat, one with several with a list per span."""
         nested = ([spans] if isinstance(spans[0], dict) else spans for spans in replies[0])
         return [
@@ -130,7 +117,7 @@ class FillMask:
 
 
 @dataclass(frozen=True)
-class ImageClassification:
+class ImageClassification(Json):
     """image files -> per image its labels; REST takes one image per request."""
 
     path: ClassVar[str] = "/v1/image-classification"
@@ -143,21 +130,15 @@ class ImageClassification:
     model: str | None = None
 
     def __post_init__(self) -> None:
-        check_images(self.inputs)
+        check_files(self.inputs, bytes, "bytes (a path is a pathlib.Path)", "image")
         check_options(self.model, self.top_k, self.function_to_apply)
 
     def requests(self) -> list[dict[str, Any]]:
-        # As a form: a bare body that is no image but JSON would be read as JSON.
-        parameters = _given(top_k=self.top_k, function_to_apply=self.function_to_apply)
-        rest = {
-            "method": "POST",
-            "data": {"parameters": json.dumps(parameters)},
-            "params": _given(model=self.model or None),
-        }
-        return [{**rest, "files": {"file": image}} for image in self.inputs]
+        parameters = given(top_k=self.top_k, function_to_apply=self.function_to_apply)
+        return [form_post({"file": image}, self.model, parameters) for image in self.inputs]
 
-    def from_json(self, replies: list[Any]) -> list[list[Label]]:
-        return [_labels_of_json(labels) for labels in replies]
+    def from_http(self, replies: list[Any]) -> list[list[Label]]:
+        return [labels_of_json(labels) for labels in replies]
 
     def message(self) -> Message:
         return pb.ImageClassificationRequest(
@@ -168,11 +149,11 @@ class ImageClassification:
         )
 
     def from_reply(self, reply: pb.ImageClassificationResponse) -> list[list[Label]]:
-        return [_labels_of_message(labels) for labels in reply.results]
+        return [labels_of_message(labels) for labels in reply.results]
 
 
 @dataclass(frozen=True)
-class ListModels:
+class ListModels(Json):
     """-> the catalogue."""
 
     path: ClassVar[str] = "/v1/models"
@@ -182,7 +163,7 @@ class ListModels:
     def requests(self) -> list[dict[str, Any]]:
         return [{"method": "GET"}]
 
-    def from_json(self, replies: list[Any]) -> list[Model]:
+    def from_http(self, replies: list[Any]) -> list[Model]:
         return [
             Model(
                 m["name"],
@@ -192,6 +173,7 @@ class ListModels:
                 m["default"],
                 m["resident_bytes"],
                 m["problem"],
+                Format(**m["format"]) if m.get("format") else None,
             )
             for m in replies[0]["models"]
         ]
@@ -209,25 +191,19 @@ class ListModels:
                 m.default,
                 m.resident_bytes,
                 m.problem if m.HasField("problem") else None,
+                _format(m.format) if m.HasField("format") else None,
             )
             for m in reply.models
         ]
 
 
-def _json_post(
-    inputs: Sequence[str], model: str | None, parameters: Mapping[str, Any]
-) -> dict[str, Any]:
-    body = {"inputs": list(inputs), "parameters": parameters, **_given(model=model or None)}
-    return {"method": "POST", "json": body}
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _labels_of_json(labels: list[Any]) -> list[Label]:
+def labels_of_json(labels: list[Any]) -> list[Label]:
     return [Label(one["label"], one["score"]) for one in labels]
 
 
-def _labels_of_message(labels: pb.Labels) -> list[Label]:
+def labels_of_message(labels: pb.Labels | pb.Clip) -> list[Label]:
     return [Label(one.label, one.score) for one in labels.labels]
+
+
+def _format(found: pb.Format) -> Format:
+    return Format(**{field.name: getattr(found, field.name) for field in fields(Format)})

@@ -1,67 +1,51 @@
-"""Client and AsyncClient: one interface over REST and gRPC, blocking and async."""
+"""Client: one interface over REST and gRPC, blocking."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Self, Unpack, overload
-from uuid import uuid4
 
+import numpy as np
+from numpy.typing import NDArray
+
+from perceiver_client.base import DEFAULT_TIMEOUT_S, Base, read_files
 from perceiver_client.calls import (
     FillMask,
     ImageClassification,
     ListModels,
     TextClassification,
 )
-from perceiver_client.checks import check_known, several
-from perceiver_client.context import Context
-from perceiver_client.errors import bad_answer
-from perceiver_client.options import ClassificationOptions, FillMaskOptions, Image, takes
-from perceiver_client.results import Fill, Label, Model
-from perceiver_client.transports import async_transport, blocking_transport
-from perceiver_client.urls import server_url
-
-DEFAULT_TIMEOUT_S = 30.0
-LONGEST_TIMEOUT_S = 24 * 3600.0
-
-
-class _Base:
-    """What both clients know."""
-
-    def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT_S, retries: int = 2) -> None:
-        """url: http://HOST:PORT, https://…, grpc://HOST:PORT or grpcs://…; timeout: seconds a call
-        may take with all its tries; retries: further tries of what is worth trying again."""
-        if retries < 0:
-            raise ValueError(f"retries is {retries}, but must be 0 or more")
-        self._url, self._retries = server_url(url), retries
-        self._timeout = _checked(timeout)
-        self._closed = False
-
-    def _begin(self, timeout: float | None) -> Context:
-        """A call starts now."""
-        if self._closed:
-            raise RuntimeError("the client is closed: make another")
-        return Context(self._timeout if timeout is None else _checked(timeout), uuid4().hex)
-
-    def _prepared(
-        self, task: type[Any], inputs: Any, timeout: float | None = None, **options: Any
-    ) -> tuple[Any, bool, Context]:
-        """The call, whether it has one input that is not in a list, and its context."""
-        check_known(task, options)
-        given, single = several(inputs)
-        context = self._begin(timeout)
-        return task(given, **options), single, context
-
-    def _picked(self, answers: list[Any], call: Any, single: bool, context: Context) -> Any:
-        """The answer for one input, or all of them."""
-        if len(answers) != len(call.inputs):
-            what = f"{len(answers)} results for {len(call.inputs)} inputs"
-            raise bad_answer(self._url.geturl(), what, context)
-        return answers[0] if single else answers
+from perceiver_client.frames import Chunk, Frame, read_frame
+from perceiver_client.multimodal_autoencoding import (
+    MultimodalAutoencoding,
+    MultimodalAutoencodingMp4,
+    MultimodalAutoencodingStream,
+)
+from perceiver_client.optical_flow import OpticalFlow, OpticalFlowStream
+from perceiver_client.options import (
+    ClassificationOptions,
+    FillMaskOptions,
+    FlowOptions,
+    FlowStreamOptions,
+    Image,
+    MultimodalOptions,
+    MultimodalStreamOptions,
+    StreamOptions,
+    takes,
+)
+from perceiver_client.results import (
+    Clip,
+    Fill,
+    FlowField,
+    Label,
+    Model,
+    MultimodalResult,
+    Reconstruction,
+)
+from perceiver_client.transports import blocking_transport
 
 
-class Client(_Base):
+class Client(Base):
     """Calls that block.  Threads may share one client; after a fork, make another.
 
         with Client("http://127.0.0.1:8000") as client:
@@ -128,7 +112,79 @@ class Client(_Base):
         Several images go as one message over gRPC, and as a request each over REST, eight at a
         time.  OSError where a file cannot be read.
         """
-        return self._ask(ImageClassification, _read(inputs), **options)
+        return self._ask(ImageClassification, read_files(inputs), **options)
+
+    @takes(FlowOptions)
+    def optical_flow(
+        self, frame1: Frame, frame2: Frame, **options: Unpack[FlowOptions]
+    ) -> NDArray[np.float32]:
+        """How far each pixel of frame1 moves to where it is in frame2: float32 (height, width, 2),
+        pixels to the right and down.
+
+        A frame is an image file, as its bytes or its path, or RGB uint8 (height, width, 3).
+        """
+        pair = (read_frame(frame1, "frame1"), read_frame(frame2, "frame2"))
+        flow: NDArray[np.float32] = self._ask(OpticalFlow, [pair], **options)[0]
+        return flow
+
+    @takes(FlowStreamOptions, StreamOptions)
+    def stream_optical_flow(
+        self, frames: Iterable[Frame], **options: Unpack[FlowStreamOptions]
+    ) -> Generator[FlowField, None, None]:
+        """The flow from each frame to the next, over gRPC: a FlowField for each frame from the
+        second on, in order, as soon as it is there.  Each frame is sent once.
+
+        Frames are taken from the iterable in a thread, no faster than the server reads them.  What
+        it raises is raised here, after the answers to what came before.  A frame that is no image,
+        or of another size, has a FlowField with an `error`, and so has the next one
+        (`pair_broken`); the stream goes on.  What ends it is a PerceiverError.  To leave the loop
+        ends it on the server, too.
+        """
+        stream, context = self._streamed(OpticalFlowStream, **options)
+        return self._transport.stream(stream, frames, context)
+
+    @overload
+    def multimodal_autoencoding(
+        self, inputs: Image, **options: Unpack[MultimodalOptions]
+    ) -> Reconstruction: ...
+    @overload
+    def multimodal_autoencoding(
+        self, inputs: Chunk, **options: Unpack[MultimodalOptions]
+    ) -> Clip: ...
+    @overload
+    def multimodal_autoencoding(
+        self, inputs: Sequence[Image], **options: Unpack[MultimodalOptions]
+    ) -> list[Reconstruction]: ...
+    @overload
+    def multimodal_autoencoding(
+        self, inputs: Sequence[Chunk], **options: Unpack[MultimodalOptions]
+    ) -> list[Clip]: ...
+    @takes(MultimodalOptions)
+    def multimodal_autoencoding(self, inputs: Any, **options: Any) -> Any:
+        """Over REST the labels, frames and sound of a video file, given as its bytes or its path,
+        clip by clip; over gRPC of a Chunk, which is as long as the model watches at once.
+
+        Several files go as a request each, several Chunks as one message.
+        """
+        return self._ask(MultimodalAutoencoding, read_files(inputs), **options)
+
+    @takes(MultimodalOptions)
+    def multimodal_autoencoding_mp4(
+        self, video: Image, **options: Unpack[MultimodalOptions]
+    ) -> bytes:
+        """Over REST a video file as the model sees and hears it, as an MP4 file; `outputs` is
+        video and audio unless given."""
+        asked: Any = {"outputs": ("video", "audio"), **options}
+        mp4: bytes = self._ask(MultimodalAutoencodingMp4, read_files([video]), **asked)[0]
+        return mp4
+
+    @takes(MultimodalStreamOptions, StreamOptions)
+    def stream_multimodal_autoencoding(
+        self, chunks: Iterable[Chunk], **options: Unpack[MultimodalStreamOptions]
+    ) -> Generator[MultimodalResult, None, None]:
+        """What is asked of each Chunk, over gRPC, in order; otherwise as stream_optical_flow."""
+        stream, context = self._streamed(MultimodalAutoencodingStream, **options)
+        return self._transport.stream(stream, chunks, context)
 
     def models(self, *, timeout: float | None = None) -> list[Model]:
         """The catalogue: every model and its state."""
@@ -137,94 +193,3 @@ class Client(_Base):
     def _ask(self, task: type[Any], inputs: Any, **options: Any) -> Any:
         call, single, context = self._prepared(task, inputs, **options)
         return self._picked(self._transport.answer(call, context), call, single, context)
-
-
-class AsyncClient(_Base):
-    """The methods of Client to be awaited, in one event loop.
-
-    Cancelling a call gives it up on the server, too.
-    """
-
-    def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT_S, retries: int = 2) -> None:
-        super().__init__(url, timeout=timeout, retries=retries)
-        self._transport = async_transport(self._url, retries)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Ends the connections; to be called when no call is under way."""
-        if not self._closed:
-            self._closed = True
-            await self._transport.close()
-
-    @overload
-    async def text_classification(  # type: ignore[overload-overlap]  # a str is one text, not many
-        self, inputs: str, **options: Unpack[ClassificationOptions]
-    ) -> list[Label]: ...
-    @overload
-    async def text_classification(
-        self, inputs: Sequence[str], **options: Unpack[ClassificationOptions]
-    ) -> list[list[Label]]: ...
-    @takes(ClassificationOptions)
-    async def text_classification(self, inputs: Any, **options: Any) -> Any:
-        """As Client.text_classification."""
-        return await self._ask(TextClassification, inputs, **options)
-
-    @overload
-    async def fill_mask(  # type: ignore[overload-overlap]  # a str is one text, not many
-        self, inputs: str, **options: Unpack[FillMaskOptions]
-    ) -> list[list[Fill]]: ...
-    @overload
-    async def fill_mask(
-        self, inputs: Sequence[str], **options: Unpack[FillMaskOptions]
-    ) -> list[list[list[Fill]]]: ...
-    @takes(FillMaskOptions)
-    async def fill_mask(self, inputs: Any, **options: Any) -> Any:
-        """As Client.fill_mask."""
-        return await self._ask(FillMask, inputs, **options)
-
-    @overload
-    async def image_classification(
-        self, inputs: Image, **options: Unpack[ClassificationOptions]
-    ) -> list[Label]: ...
-    @overload
-    async def image_classification(
-        self, inputs: Sequence[Image], **options: Unpack[ClassificationOptions]
-    ) -> list[list[Label]]: ...
-    @takes(ClassificationOptions)
-    async def image_classification(self, inputs: Any, **options: Any) -> Any:
-        """As Client.image_classification; files are read in a thread."""
-        images = await asyncio.to_thread(_read, inputs)
-        return await self._ask(ImageClassification, images, **options)
-
-    async def models(
-        self,
-        *,
-        timeout: float | None = None,  # noqa: ASYNC109  # the server is told of it, too
-    ) -> list[Model]:
-        """As Client.models."""
-        return await self._transport.answer(ListModels(), self._begin(timeout))
-
-    async def _ask(self, task: type[Any], inputs: Any, **options: Any) -> Any:
-        call, single, context = self._prepared(task, inputs, **options)
-        return self._picked(await self._transport.answer(call, context), call, single, context)
-
-
-def _read(inputs: Any) -> Any:
-    """The same with the files' bytes in place of their paths."""
-    images, single = several(inputs)
-    read = [one.read_bytes() if isinstance(one, Path) else one for one in images]
-    return read[0] if single else read
-
-
-def _checked(timeout: float) -> float:
-    if not isinstance(timeout, int | float):
-        raise TypeError(f"timeout must be a number of seconds, but is {timeout!r}")
-    if not 0 < timeout <= LONGEST_TIMEOUT_S:
-        limit = f"more than 0 and at most {LONGEST_TIMEOUT_S:g} seconds"
-        raise ValueError(f"timeout is {timeout!r}, but must be {limit}")
-    return timeout

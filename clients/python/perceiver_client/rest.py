@@ -7,13 +7,13 @@ import ssl
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import SplitResult
 
 import httpx
 from tenacity import AsyncRetrying
 
-from perceiver_client.calls import Call
+from perceiver_client.call import NOT_AS_ASKED, Call, in_thread
 from perceiver_client.context import Context
 from perceiver_client.errors import (
     PerceiverError,
@@ -24,6 +24,7 @@ from perceiver_client.errors import (
     unreachable,
 )
 from perceiver_client.retry import policy
+from perceiver_client.streams import Stream, only_over_grpc
 
 T = TypeVar("T")
 
@@ -43,7 +44,6 @@ class AsyncRest:
             trust_env=False,
             timeout=None,  # noqa: S113  # see above
             verify=ssl.create_default_context() if url.scheme == "https" else False,
-            headers={"Accept": "application/json"},
         )
 
     async def answer(self, call: Call, context: Context) -> list[Any]:
@@ -53,23 +53,26 @@ class AsyncRest:
         except TimeoutError:
             raise late(context) from None
         try:
-            return call.from_json(replies)
-        except (LookupError, TypeError):
+            return call.from_http(replies)
+        except NOT_AS_ASKED:
             raise bad_answer(self._url, "something else", context) from None
+
+    def stream(self, stream: Stream, items: Any, context: Context) -> NoReturn:
+        raise only_over_grpc(self._url)
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def _replies(self, call: Call, context: Context) -> list[Any]:
         """The replies in order, AT_ONCE at a time; the first error ends the rest."""
-        requests = call.requests()
+        requests = await in_thread(call, call.requests)
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def one(index: int) -> Any:
             async with turn:
                 try:
                     retrying = AsyncRetrying(**policy(self._retries, context))
-                    return await retrying(self._try, call.path, requests[index], context)
+                    return await retrying(self._try, call, requests[index], context)
                 except PerceiverError as error:
                     if len(requests) > 1:
                         error.message = f"inputs[{index}]: {error.message}"
@@ -82,19 +85,22 @@ class AsyncRest:
             for task in tasks:
                 task.cancel()
 
-    async def _try(self, path: str, request: dict[str, Any], context: Context) -> Any:
-        left_ms = max(1, int(context.remaining() * 1000))
-        headers = {"X-Request-Id": context.request_id, "X-Timeout-Ms": str(left_ms)}
+    async def _try(self, call: Call, request: dict[str, Any], context: Context) -> Any:
+        headers = {
+            "Accept": call.accept,
+            "X-Request-Id": context.request_id,
+            "X-Timeout-Ms": str(max(1, int(context.remaining() * 1000))),
+        }
         try:
-            reply = await self._http.request(url=path, headers=headers, **request)
+            reply = await self._http.request(url=call.path, headers=headers, **request)
         except httpx.RequestError as error:
             raise unreachable(self._url, str(error) or type(error).__name__, context) from error
         if reply.status_code != httpx.codes.OK:
             raise from_http(self._url, reply.status_code, reply.headers, reply.content, context)
         try:
-            return reply.json()
-        except ValueError:
-            raise bad_answer(self._url, "what is no JSON", context) from None
+            return await in_thread(call, call.parse, reply.content)
+        except NOT_AS_ASKED:
+            raise bad_answer(self._url, f"what is no {call.accept}", context) from None
 
 
 class BlockingRest:
@@ -124,6 +130,9 @@ class BlockingRest:
         except BaseException:
             future.cancel()  # an interrupted caller: the server shall not work for nobody
             raise
+
+    def stream(self, stream: Stream, items: Any, context: Context) -> NoReturn:
+        self._rest.stream(stream, items, context)
 
     def close(self) -> None:
         with self._opening:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import ssl
-from pathlib import Path
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 from urllib.parse import SplitResult
 
 import grpc
 from tenacity import AsyncRetrying, Retrying
 
-from perceiver_client.calls import Call
+from perceiver_client.call import NOT_AS_ASKED, Call, in_thread
+from perceiver_client.channels import SERVICE, channel_of
 from perceiver_client.context import Context
-from perceiver_client.errors import closed, from_rpc
+from perceiver_client.errors import bad_answer, closed, from_rpc
 from perceiver_client.retry import policy
-
-SERVICE = "/perceiver.v1.Perceiver/"
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-OPTIONS = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.enable_retries", 0),  # ours know the deadline and what the server asks for
-    ("grpc.enable_http_proxy", 0),  # as over REST
-    # A channel that found nobody fails every call until it looks again: let that be soon.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
+from perceiver_client.rpc_streams import async_stream, blocking_stream
+from perceiver_client.streams import Stream
 
 
 class BlockingRpc:
@@ -33,7 +23,7 @@ class BlockingRpc:
 
     def __init__(self, url: SplitResult, retries: int) -> None:
         self._url, self._retries = url.geturl(), retries
-        self._channel = _channel(grpc, url)
+        self._channel = channel_of(grpc, url)
 
     def answer(self, call: Call, context: Context) -> list[Any]:
         method, message = _method(self._channel, call), call.message()
@@ -47,7 +37,14 @@ class BlockingRpc:
             except ValueError as error:  # so grpc says that the channel is closed
                 raise closed(context) from error
 
-        return call.from_reply(Retrying(**policy(self._retries, context))(attempt))
+        reply = Retrying(**policy(self._retries, context))(attempt)
+        try:
+            return call.from_reply(reply)
+        except NOT_AS_ASKED:
+            raise bad_answer(self._url, "something else", context) from None
+
+    def stream(self, stream: Stream, items: Any, context: Context) -> Generator[Any, None, None]:
+        return blocking_stream(self._channel, self._url, stream, items, context)
 
     def close(self) -> None:
         self._channel.close()
@@ -59,11 +56,13 @@ class AsyncRpc:
     def __init__(self, url: SplitResult, retries: int) -> None:
         self._split, self._url, self._retries = url, url.geturl(), retries
         self._channel: Any = None
+        self._streams: Any = None  # a blocking channel (rpc_streams.py)
 
     async def answer(self, call: Call, context: Context) -> list[Any]:
         if self._channel is None:
-            self._channel = _channel(grpc.aio, self._split)
-        method, message = _method(self._channel, call), call.message()
+            self._channel = channel_of(grpc.aio, self._split)
+        method = _method(self._channel, call)
+        message = await in_thread(call, call.message)
         metadata = (("x-request-id", context.request_id),)
 
         async def attempt() -> Any:
@@ -72,24 +71,22 @@ class AsyncRpc:
             except grpc.RpcError as error:
                 raise from_rpc(self._url, error, context) from error
 
-        return call.from_reply(await AsyncRetrying(**policy(self._retries, context))(attempt))
+        reply: Any = await AsyncRetrying(**policy(self._retries, context))(attempt)
+        try:
+            return await in_thread(call, call.from_reply, reply)
+        except NOT_AS_ASKED:
+            raise bad_answer(self._url, "something else", context) from None
+
+    def stream(self, stream: Stream, items: Any, context: Context) -> AsyncGenerator[Any, None]:
+        if self._streams is None:
+            self._streams = channel_of(grpc, self._split)
+        return async_stream(self._streams, self._url, stream, items, context)
 
     async def close(self) -> None:
+        if self._streams is not None:
+            self._streams.close()
         if self._channel is not None:
             await self._channel.close()
-
-
-def _channel(api: Any, url: SplitResult) -> Any:
-    """A channel of grpc or of grpc.aio."""
-    if url.scheme == "grpcs":
-        return api.secure_channel(url.netloc, _credentials(), options=OPTIONS)
-    return api.insecure_channel(url.netloc, options=OPTIONS)
-
-
-def _credentials() -> grpc.ChannelCredentials:
-    """The certificates that https trusts (SSL_CERT_FILE names others), else grpc's own."""
-    file = ssl.get_default_verify_paths().cafile
-    return grpc.ssl_channel_credentials(Path(file).read_bytes() if file else None)
 
 
 def _method(channel: Any, call: Call) -> Any:

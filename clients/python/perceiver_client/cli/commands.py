@@ -1,97 +1,28 @@
-"""`perceiver`: a server's answers in a terminal.  Needs the extra `cli`."""
+"""The command, and what it asks of texts, images and the catalogue."""
 
 from __future__ import annotations
 
-import functools
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
-try:
-    import click
-    from click.core import ParameterSource
-except ImportError:
-    sys.exit("the command needs click: pip install click")
+import click
 
 from perceiver_client import __version__
-from perceiver_client.client import DEFAULT_TIMEOUT_S, Client
-from perceiver_client.errors import PerceiverError
+from perceiver_client.cli.terminal import (
+    MODEL,
+    OF_EVERY_COMMAND,
+    TOP_K,
+    Terminal,
+    optioned,
+    standard_input,
+    with_options,
+)
 from perceiver_client.results import Label
-from perceiver_client.table import Row, table
 
 PER_CALL = 32  # inputs: servers limit how many one call may have
-HINTS = {"unknown_model": " (here: perceiver models)"}  # what a server says of HTTP, said again
-
-
-@dataclass(frozen=True)
-class Terminal:
-    """What the options of every command say."""
-
-    server: str
-    timeout: float
-    as_json: bool
-
-    @contextmanager
-    def client(self) -> Iterator[Client]:
-        """A client; what goes wrong is one line on stderr and exit code 1, or 2 for bad usage."""
-        try:
-            client = Client(self.server, timeout=self.timeout)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        try:
-            with client:
-                yield client
-        except PerceiverError as error:
-            sentence = " ".join(str(error).split()) + HINTS.get(error.code, "")
-            raise click.ClickException(sentence) from None
-        except OSError as error:
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
-
-    def show(self, answers: Sequence[Any], *rows: Row) -> None:
-        """The answers as one line of JSON, or the rows as a table."""
-        if self.as_json:
-            click.echo(json.dumps(answers, default=asdict, ensure_ascii=False))
-            return
-        click.echo(table(rows))
-
-
-def _from_either_place(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """What stands behind the command, else what stands before it."""
-    given = ctx.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
-    return value if given or ctx.parent is None else ctx.parent.params[str(option.name)]
-
-
-_everywhere = functools.partial(click.option, callback=_from_either_place)
-_OF_EVERY_COMMAND = (
-    _everywhere(
-        "--server",
-        metavar="URL",
-        envvar="PERCEIVER_SERVER",
-        default="http://127.0.0.1:8000",
-        show_default=True,
-        show_envvar=True,
-        help="http:// or https:// for REST, grpc:// or grpcs:// for gRPC.",
-    ),
-    _everywhere(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=DEFAULT_TIMEOUT_S,
-        show_default=True,
-        help="How long a call may take, with all its tries.",
-    ),
-    _everywhere("--json", "as_json", is_flag=True, help="The whole answers, as JSON."),
-)
-_OF_EVERY_TASK = (
-    click.option("--model", metavar="NAME", help="A name from `perceiver models`."),
-    click.option("--top-k", type=click.IntRange(1), help="How many answers, best first."),
-)
 _FUNCTION = click.option(
     "--function-to-apply",
     type=click.Choice(["softmax", "sigmoid", "none"]),
@@ -99,26 +30,9 @@ _FUNCTION = click.option(
 )
 
 
-def _with(*options: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of every command and these; the command gets a Terminal first."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def run(server: str, timeout: float, as_json: bool, **given: Any) -> None:
-            command(Terminal(server, timeout, as_json), **given)
-
-        return _optioned(*options, *_OF_EVERY_COMMAND)(run)
-
-    return decorate
-
-
-def _optioned(*options: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return lambda command: functools.reduce(lambda f, option: option(f), options[::-1], command)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="perceiver")
-@_optioned(*_OF_EVERY_COMMAND)
+@optioned(*OF_EVERY_COMMAND)
 def main(**_: Any) -> None:
     """Ask a perceiver-server.  --server, --timeout and --json may also follow the command."""
     # grpc reads it when it is imported, and would print its own lines before an error's.
@@ -127,7 +41,7 @@ def main(**_: Any) -> None:
 
 @main.command()
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@_with(*_OF_EVERY_TASK, _FUNCTION)
+@with_options(MODEL, TOP_K, _FUNCTION)
 def text_classification(terminal: Terminal, texts: tuple[str, ...], **options: Any) -> None:
     """Label texts.  `-` stands for the lines of standard input."""
     given = _lines(texts)
@@ -142,8 +56,9 @@ def text_classification(terminal: Terminal, texts: tuple[str, ...], **options: A
 
 @main.command()
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@_with(
-    *_OF_EVERY_TASK,
+@with_options(
+    MODEL,
+    TOP_K,
     click.option("--target", "targets", multiple=True, help="Score this only; may be repeated."),
 )
 def fill_mask(
@@ -179,10 +94,10 @@ def fill_mask(
     metavar="FILE...",
     type=click.Path(allow_dash=True, path_type=Path),
 )
-@_with(*_OF_EVERY_TASK, _FUNCTION)
+@with_options(MODEL, TOP_K, _FUNCTION)
 def image_classification(terminal: Terminal, files: tuple[Path, ...], **options: Any) -> None:
     """Label image files (JPEG, PNG, WebP).  `-` stands for one on standard input."""
-    images = [_standard_input() if file == Path("-") else file for file in files]
+    images = [standard_input() if file == Path("-") else file for file in files]
     with terminal.client() as client:
         answers = [
             labels
@@ -193,7 +108,7 @@ def image_classification(terminal: Terminal, files: tuple[Path, ...], **options:
 
 
 @main.command()
-@_with()
+@with_options()
 def models(terminal: Terminal) -> None:
     """List the server's models."""
     with terminal.client() as client:
@@ -214,7 +129,7 @@ def _lines(texts: tuple[str, ...]) -> list[str]:
     for text in texts:
         if text == "-":
             try:
-                lines = _standard_input().decode().splitlines()
+                lines = standard_input().decode().splitlines()
             except UnicodeDecodeError:
                 raise click.ClickException("standard input is not UTF-8") from None
             given += [line for line in lines if line.strip()]
@@ -223,10 +138,6 @@ def _lines(texts: tuple[str, ...]) -> list[str]:
     if not given:
         raise click.UsageError("standard input has no line with text")
     return given
-
-
-def _standard_input() -> bytes:
-    return sys.stdin.buffer.read()
 
 
 def _portions(inputs: Sequence[Any]) -> Iterator[Sequence[Any]]:

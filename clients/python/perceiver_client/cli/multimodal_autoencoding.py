@@ -1,0 +1,97 @@
+"""`perceiver multimodal-autoencoding`: what a video shows, and the video as the model has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from perceiver_client.cli.terminal import (
+    MODEL,
+    TOP_K,
+    Terminal,
+    progress,
+    standard_input,
+    whole_file,
+    with_options,
+)
+from perceiver_client.options import Modality
+from perceiver_client.results import Reconstruction
+
+MP4: tuple[Modality, ...] = ("video", "audio")
+
+
+@click.command()
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
+@with_options(
+    MODEL,
+    TOP_K,
+    click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="An .mp4 of the frames and the sound that come out.",
+    ),
+    click.option(
+        "--outputs",
+        type=click.Choice(["label", *MP4]),
+        multiple=True,
+        help="What is wanted; may be repeated.  [default: label; with -o all]",
+    ),
+)
+def multimodal_autoencoding(
+    terminal: Terminal,
+    file: Path,
+    output: Path | None,
+    outputs: tuple[Modality, ...],
+    model: str | None,
+    top_k: int | None,
+) -> None:
+    """Label the clips of a video.  With -o, write it as it comes out.
+
+    It goes over REST, in one request for the labels and one for the video: what is longer than the
+    server takes at once (GET /limits) is refused.  `-` is standard input.
+    """
+    wanted = outputs or (("label",) if output is None else ("label", *MP4))
+    made = [one for one in MP4 if one in wanted]
+    if terminal.server.startswith("grpc"):
+        raise click.UsageError("a video file goes over REST: --server http://HOST:PORT, not gRPC")
+    if (output is None) != (not made):
+        raise click.UsageError("-o FILE and --outputs video belong together")
+    if made and "video" not in made:
+        raise click.UsageError("an .mp4 without pictures cannot be had: add --outputs video")
+    if output is not None and output.suffix != ".mp4":
+        raise click.UsageError(f"{output}: the video is written as .mp4")
+    labels: list[Reconstruction] = []
+
+    with terminal.client() as client:
+        video = standard_input() if file == Path("-") else file.read_bytes()
+
+        def label() -> None:
+            labels.append(client.multimodal_autoencoding(video, top_k=top_k, model=model))
+
+        def write() -> None:
+            assert output is not None
+            mp4 = client.multimodal_autoencoding_mp4(video, outputs=made, model=model)
+            with whole_file(output) as target:
+                target.write(mp4)
+
+        steps: list[Callable[[], None]] = [label] if "label" in wanted else []
+        steps += [write] if output is not None else []
+        with progress(steps, str(file)) as bar:
+            for step in bar:
+                step()
+    _show(terminal, labels)
+
+
+def _show(terminal: Terminal, found: list[Reconstruction]) -> None:
+    clips = [clip for one in found for clip in one.clips]
+    answer: list[Any] = [{"start": clip.start, "labels": clip.labels} for clip in clips]
+    rows = [
+        (f"{clip.start:.2f} s", one.label, one.score) for clip in clips for one in clip.labels or ()
+    ]
+    if found:
+        terminal.show(answer, ("start", "label", "score"), *rows)
