@@ -17,7 +17,7 @@ from server.media.fit import fit
 from server.media.limits import SLACK_S, Limits, Meter
 from server.media.sound import Sound
 from server.media.video import read_video
-from tests.server.clips import RATE, clip, grey, patched, spliced, tone
+from tests.server.clips import RATE, clip, grey, index_first, patched, spliced, tone
 
 LIMITS = Limits(pixels=100_000, seconds=5, frames=100, rows=100)
 WANTED = Format(frames=2, height=16, width=16, samples=640, frame_rate=25, sample_rate=RATE)
@@ -134,15 +134,20 @@ def test_every_pixel_format_becomes_rgb(codec: str, pixels: str) -> None:
     assert close(read(data)[0], np.full((2, 16, 16, 3), 128), far=8)
 
 
+LOOKS_UP = np.zeros((3, 64, 200, 3), np.uint8)
+LOOKS_UP[:, :16] = 200  # the upper quarter is bright
 SMALL, LARGE = (
-    clip("avi", "mjpeg", frames=grey(3, size), pixels="yuvj420p") for size in ((32, 32), (64, 200))
+    clip("avi", "mjpeg", frames=frames, pixels="yuvj420p")
+    for frames in (grey(3, (32, 32)), LOOKS_UP)
 )
 GROWS = spliced(SMALL, LARGE)
 
 
 def test_the_size_may_change() -> None:
     frames = read(GROWS)[0]
-    assert close(frames, np.concatenate([grey(3, (16, 16))] * 2))
+    assert close(frames[:3], grey(3, (16, 16)))
+    assert frames[3:, :3].mean() > 190
+    assert frames[3:, 5:].mean() < 10
 
 
 def test_no_frame_may_be_too_large_whatever_the_header_says() -> None:
@@ -261,6 +266,16 @@ def test_sound_is_as_long_as_its_samples_whatever_its_times_say() -> None:
         meter.pass_on(second)
     with pytest.raises(InvalidInput, match=r"lasts 8000\.0 s or more"):
         Meter(LIMITS).pass_on(heard(tone(1), 1))
+
+
+def test_an_mp4_that_ends_between_two_frames_ends_early() -> None:
+    data = index_first(clip("mp4"))
+    with av.open(io.BytesIO(data), "r") as file:
+        ends = [(packet.pos or 0) + packet.size for packet in file.demux(video=0) if packet.size]
+    assert len(read(data[: ends[-1]])[0]) == 10
+    for end in ends[:-1]:
+        with pytest.raises(InvalidInput, match=DAMAGED):
+            read(data[:end])
 
 
 @pytest.mark.parametrize(
