@@ -1,8 +1,10 @@
 """A video file to frames and samples: which, from where, and when."""
 
 import io
+import re
 import struct
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -13,7 +15,7 @@ from av.stream import Disposition
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.multimodal_autoencoding import Format
 from server.media.demux import DAMAGED, NO_FRAME, NO_PICTURE
-from server.media.fit import fit
+from server.media.fit import Fitter, fit
 from server.media.limits import SLACK_S, Limits, Meter
 from server.media.sound import Sound
 from server.media.video import read_video
@@ -104,6 +106,13 @@ def test_images_are_fitted_as_frames_are() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 70, 3), dtype=np.uint8)
     data = clip("matroska", "ffv1", frames=pixels[None], pixels="bgr0")
     np.testing.assert_array_equal(read(data)[0][0], fit(pixels, (16, 16)))
+
+
+def test_fitting_starts_no_thread() -> None:
+    threads = list(Path("/proc/self/task").iterdir())
+    fitter = Fitter((16, 16))
+    fitter(av.VideoFrame(1920, 1080, "yuv420p"))
+    assert list(Path("/proc/self/task").iterdir()) == threads
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 5)])
@@ -266,6 +275,18 @@ def test_sound_is_as_long_as_its_samples_whatever_its_times_say() -> None:
         meter.pass_on(second)
     with pytest.raises(InvalidInput, match=r"lasts 8000\.0 s or more"):
         Meter(LIMITS).pass_on(heard(tone(1), 1))
+
+
+def test_what_is_cut_at_its_begin_is_read_and_what_is_damaged_later_is_not() -> None:
+    heard = tone(0.4, rate=48_000)
+    data = clip("avi", sound=heard, sound_rate=48_000, sound_codec="ac3")
+    packets = re.finditer(b"01wb....(\x0b\x77)", data, re.DOTALL)
+    first, second = next(packets).start(1), next(packets).start(1)
+    frames, samples = read(data[:first] + b"\0\0" + data[first + 2 :], sample_rate=48_000)
+    assert len(frames) == 10
+    assert abs(samples[:1200]).max() < 0.05 < abs(samples[2000:4000]).max()
+    with pytest.raises(InvalidInput, match=DAMAGED):
+        read(data[:second] + b"\0\0" + data[second + 2 :])
 
 
 def test_an_mp4_that_ends_between_two_frames_ends_early() -> None:
