@@ -120,7 +120,10 @@ def test_the_library_sees_the_picture_that_the_server_sees():
 
     from PIL import Image
 
-    from server.media import decode_image
+    from server.media.images import decode_image
+    from server.media.limits import Limits
+
+    limits = Limits(pixels=1000, seconds=1, frames=1, rows=1)
 
     turned, deep, clear = BytesIO(), BytesIO(), BytesIO()
     exif = Image.Exif()
@@ -130,7 +133,7 @@ def test_the_library_sees_the_picture_that_the_server_sees():
     Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(deep, "PNG")
     Image.new("RGBA", (4, 4), (200, 0, 0, 0)).save(clear, "PNG")
     for file in (turned, deep, clear):
-        ours, theirs = decode_trusted(file.getvalue()), decode_image(file.getvalue(), 1000)
+        ours, theirs = decode_trusted(file.getvalue()), decode_image(file.getvalue(), limits)
         assert np.array_equal(ours, theirs)
     assert decode_trusted(turned.getvalue()).shape == (6, 3, 3)
     assert decode_trusted(deep.getvalue()).max() == 40_000 >> 8

@@ -86,7 +86,9 @@ def own(model_repository: Path) -> Reconstruction:
     dtype = str(resolve_dtype("auto", "fast", torch.device("cpu"))).removeprefix("torch.")
     pipeline = MultimodalAutoencoding.from_folder(folder)
     defaults = Settings()
-    limits = Limits(defaults.max_pixels, defaults.max_seconds, defaults.max_frames)
+    limits = Limits(
+        defaults.max_pixels, defaults.max_seconds, defaults.max_frames, defaults.max_queue
+    )
     frames, samples = read_video(VIDEO, pipeline.format, limits)
     return pipeline(load_model(folder, "fast", "cpu", dtype), Footage(frames, samples, tuple(ALL)))
 
