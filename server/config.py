@@ -124,7 +124,10 @@ class Settings(BaseModel):
     header_timeout_s: Seconds = Field(
         10.0, description="A connection whose request header takes longer is closed."
     )
-    body_timeout_s: Seconds = Field(30.0, description="A request body that takes longer gets 408.")
+    body_timeout_s: Seconds = Field(
+        30.0,
+        description="A request body that takes longer gets 408; an answer not read by then is cut.",
+    )
     media_timeout_s: Seconds = Field(
         10.0, description="Decoding one image or video may take this long, then it is killed."
     )
