@@ -9,6 +9,7 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
+from server.rpc.streams import STREAMS
 from server.rpc.tasks import RPCS, SERVICE
 from tests.live_server import LiveServer
 from tests.server.pictures import encoded
@@ -119,10 +120,15 @@ def test_the_models_are_those_of_rest(live: LiveServer, channel: Any) -> None:
 
 def test_every_rpc_of_the_proto_is_served() -> None:
     methods = pb.DESCRIPTOR.services_by_name["Perceiver"].methods_by_name
-    assert {rpc.name for rpc in RPCS} | {"ListModels"} == set(methods)
+    assert {rpc.name for rpc in (*RPCS, *STREAMS)} | {"ListModels"} == set(methods)
     for rpc in RPCS:
         assert rpc.request.DESCRIPTOR is methods[rpc.name].input_type
+        assert rpc.response is getattr(pb, methods[rpc.name].output_type.name)
         assert rpc.name == "".join(word.title() for word in rpc.task.split("-"))
+    for row in STREAMS:
+        assert row.message.DESCRIPTOR is methods[row.name].input_type
+        assert row.answer is getattr(pb, methods[row.name].output_type.name)
+        assert row.name == "Stream" + "".join(word.title() for word in row.task.split("-"))
 
 
 @pytest.mark.parametrize("name", ["/perceiver.v1.Perceiver/Nothing", "/nobody/Asks"])
