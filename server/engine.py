@@ -26,7 +26,7 @@ from server.media_pool import MediaPool
 from server.messages import WorkerOptions, WorkerReply
 from server.metrics import Histograms, Metrics
 from server.registry import ModelStatus, Registry
-from server.streams import Idle, Stream
+from server.streams import WINDOW, Idle, Stream
 from server.work import MAX_ANSWER, MAX_ARRAYS
 
 __all__ = ["Answer", "Engine"]
@@ -34,8 +34,8 @@ __all__ = ["Answer", "Engine"]
 WORKER = "server.worker"  # a module, for python -m
 LAST_ANSWERS_S = 1.0  # nothing is computed any more; postprocessing may be under way
 LIMITS = (
-    *("max_inputs", "max_body_bytes", "max_text_body_bytes", "max_pixels"),
-    *("max_message_bytes", "max_streams"),
+    *("max_inputs", "max_body_bytes", "max_text_body_bytes"),
+    *("max_pixels", "max_seconds", "max_frames", "max_message_bytes", "max_streams"),
     *("max_batch", "max_queue", "timeout_ms", "max_timeout_ms", "memory_budget"),
 )
 
@@ -68,16 +68,8 @@ class Engine:
         self._metrics = Metrics(histograms, self.ledger, self.batcher, self.registry, self.worker)
         self._threads = ThreadPoolExecutor(2, "arrays")
         self._idle = Idle(settings.body_timeout_s)
-        self._answering = Answering(
-            settings,
-            self.catalogue,
-            self.ledger,
-            self.registry,
-            self.batcher,
-            self.media,
-            histograms,
-            self._threads,
-        )
+        rooms = (self.ledger, self.registry, self.batcher, self.media, histograms, self._threads)
+        self._answering = Answering(settings, self.catalogue, *rooms)
 
     @property
     def refusal(self) -> asyncio.Future[str]:
@@ -147,14 +139,14 @@ class Engine:
             raise Fault("draining", "the server is shutting down: ask another one, or later")
 
     def models(self) -> list[ModelStatus]:
-        """Every model of the catalogue and its state."""
+        """Every model and its state."""
         return self.registry.statuses()
 
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, float]:
         """The limits in force."""
         numbers = self.settings.model_dump(include=set(LIMITS))
         answers = {"answer_characters": MAX_ANSWER, "answer_bytes": MAX_ARRAYS}
-        return {name: int(numbers[name]) for name in LIMITS} | answers
+        return {name: numbers[name] for name in LIMITS} | answers | {"stream_window": WINDOW}
 
     def metrics(self) -> bytes:
         """The Prometheus text format, one moment of everything."""
@@ -209,7 +201,7 @@ class Engine:
 
         An item may be a Fault, which is its own answer.  `weight` is about how many bytes an item
         holds; `timeout_ms` is for the whole stream.  Each item is a request of its own, with the
-        time of a request that names none for itself and for each one that it waits for.
+        default timeout for itself and for each one before it that is still under way.
         """
         clock = asyncio.get_running_loop().time
         end = math.inf if timeout_ms is None else clock() + timeout_ms / 1000
