@@ -19,6 +19,7 @@ from perceiver_core.errors import CheckpointError
 from perceiver_core.folders import WEIGHTS_FILE
 from perceiver_core.pipelines import PIPELINES, open_pipeline
 from perceiver_core.pipelines.base import Pipeline
+from perceiver_core.pipelines.multimodal_autoencoding import MultimodalAutoencoding
 from perceiver_core.zoo import EMBEDDED
 from server.config import Settings
 from server.errors import Fault
@@ -49,6 +50,7 @@ class Entry:
     folder: Path | None
     task: str | None
     problem: str | None = None
+    format: dict[str, int] | None = None  # of the clips of multimodal-autoencoding
 
 
 class Catalogue:
@@ -119,7 +121,8 @@ class Catalogue:
 
     def _add(self, name: str, source: Source, folder: Path) -> None:
         try:
-            entry = Entry(name, source, folder, open_folder(folder).task)
+            pipeline = open_folder(folder)
+            entry = Entry(name, source, folder, pipeline.task, format=format_of(pipeline))
         except CheckpointError as error:
             log.warning("model %s cannot be used: %s", name, error)
             entry = Entry(name, source, folder, None, str(error))
@@ -136,7 +139,8 @@ def open_folder(folder: Path) -> Pipeline[Any, Any]:
     """The folder's pipeline; CheckpointError where the folder is not a model we load."""
     try:
         _check_weights(folder)
-        return open_pipeline(folder)
+        pipeline = open_pipeline(folder)
+        format_of(pipeline)
     except CheckpointError:
         raise
     except (
@@ -144,6 +148,14 @@ def open_folder(folder: Path) -> Pipeline[Any, Any]:
     ) as error:  # whatever a stranger's JSON makes of our code: only this model fails
         log.exception("a model folder cannot be read")
         raise CheckpointError("its files cannot be used; the log has the details") from error
+    return pipeline
+
+
+def format_of(pipeline: Pipeline[Any, Any]) -> dict[str, int] | None:
+    """The clips that a pipeline takes, where it takes clips."""
+    if not isinstance(pipeline, MultimodalAutoencoding):
+        return None
+    return pipeline.format._asdict()
 
 
 def _check_weights(folder: Path) -> None:

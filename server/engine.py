@@ -1,63 +1,43 @@
 """The engine: the one object that every door calls, and usable with no door at all.
 
-    async with Engine(Settings()) as engine:
-        answer = await engine.predict("text-classification", [TextClassificationInput("Grüezi")])
-
-A request's owner is the coroutine `predict`: it alone makes the ticket's terminal transition.
+async with Engine(Settings()) as engine:
+    answer = await engine.predict("text-classification", [TextClassificationInput("Grüezi")])
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from time import perf_counter  # the event loop's clock has whole milliseconds
 from typing import Any, Self
 
+from perceiver_core.pipelines.base import Pipeline
+from server.answering import Answer, Answering, Render
 from server.batcher import Batcher
-from server.catalogue import Catalogue, Entry, check_task
+from server.catalogue import Catalogue, check_task
 from server.child import Child
 from server.config import Settings
-from server.errors import Fault, fault_of
+from server.errors import Fault
 from server.faults import FaultPlan
-from server.ledger import Ledger, Ticket
+from server.ledger import Ledger
 from server.media_pool import MediaPool
 from server.messages import WorkerOptions, WorkerReply
 from server.metrics import Histograms, Metrics
 from server.registry import ModelStatus, Registry
-from server.waiting import Computed, RowFault
-from server.work import MAX_ANSWER, MAX_ARRAYS, Work, naming, prepare
+from server.streams import WINDOW, Idle, Stream
+from server.work import MAX_ANSWER, MAX_ARRAYS
 
-Render = Callable[[list[Any]], Awaitable[Any]]
+__all__ = ["Answer", "Engine"]
+
 WORKER = "server.worker"  # a module, for python -m
 LAST_ANSWERS_S = 1.0  # nothing is computed any more; postprocessing may be under way
 LIMITS = (
-    *("max_inputs", "max_body_bytes", "max_text_body_bytes", "max_pixels"),
-    *("max_message_bytes", "max_streams"),
+    *("max_inputs", "max_body_bytes", "max_text_body_bytes"),
+    *("max_pixels", "max_seconds", "max_frames", "max_message_bytes", "max_streams"),
     *("max_batch", "max_queue", "timeout_ms", "max_timeout_ms", "memory_budget"),
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One output per item, or what was rendered of them; times in milliseconds: decode, queue,
-    compute, encode."""
-
-    outputs: Any
-    model: str
-    batch_size: int
-    timings: dict[str, float]
-
-    def headers(self, encode_s: float = 0) -> dict[str, str]:
-        """What every door tells beside the answer; `encode_s` went into its rendering."""
-        timings = {**self.timings, "encode": self.timings["encode"] + encode_s * 1000}
-        return {
-            "x-model": self.model,
-            "x-batch-size": str(self.batch_size),
-            "server-timing": ", ".join(f"{name};dur={ms:.2f}" for name, ms in timings.items()),
-        }
 
 
 class Engine:
@@ -77,18 +57,19 @@ class Engine:
         self.worker.on_death = self._worker_died
         self.registry.on_change = self.changed.set
         self.media = MediaPool(settings)
-        self._histograms = Histograms()
+        histograms = Histograms()
         self.batcher = Batcher(
             self.worker,
             self.registry,
             max_batch=settings.max_batch,
             limit_s=settings.batch_timeout_s,
-            observe=self._histograms.batch,
+            observe=histograms.batch,
         )
-        self._metrics = Metrics(
-            self._histograms, self.ledger, self.batcher, self.registry, self.worker
-        )
+        self._metrics = Metrics(histograms, self.ledger, self.batcher, self.registry, self.worker)
         self._threads = ThreadPoolExecutor(2, "arrays")
+        self._idle = Idle(settings.body_timeout_s)
+        rooms = (self.ledger, self.registry, self.batcher, self.media, histograms, self._threads)
+        self._answering = Answering(settings, self.catalogue, *rooms)
 
     @property
     def refusal(self) -> asyncio.Future[str]:
@@ -120,8 +101,7 @@ class Engine:
 
     async def drain(self) -> bool:
         """Refuses new requests and waits for the accepted ones; False where the grace ran out."""
-        self.leave()
-        self.ledger.draining = True
+        self._refuse_more()
         try:
             async with asyncio.timeout(self.settings.drain_grace_s):
                 await self.ledger.wait_idle()
@@ -131,14 +111,18 @@ class Engine:
 
     async def close(self) -> None:
         """Ends everything now; whoever still waits gets Fault draining, or worker_died."""
-        self.leave()
-        self.ledger.draining = True
+        self._refuse_more()
         await self.batcher.close()
         await asyncio.gather(self.worker.close(), self.media.close())
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWERS_S):
                 await self.ledger.wait_idle()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _refuse_more(self) -> None:
+        self.leave()
+        self.ledger.draining = True
+        self._idle.close()
 
     def ready(self) -> bool:
         """True while a request would be served now, and later ones too."""
@@ -155,14 +139,14 @@ class Engine:
             raise Fault("draining", "the server is shutting down: ask another one, or later")
 
     def models(self) -> list[ModelStatus]:
-        """Every model of the catalogue and its state."""
+        """Every model and its state."""
         return self.registry.statuses()
 
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, float]:
         """The limits in force."""
         numbers = self.settings.model_dump(include=set(LIMITS))
         answers = {"answer_characters": MAX_ANSWER, "answer_bytes": MAX_ARRAYS}
-        return {name: int(numbers[name]) for name in LIMITS} | answers
+        return {name: numbers[name] for name in LIMITS} | answers | {"stream_window": WINDOW}
 
     def metrics(self) -> bytes:
         """The Prometheus text format, one moment of everything."""
@@ -190,87 +174,63 @@ class Engine:
         fails the request.
         Cancelling the awaiting task gives the request up, wherever it is.
         """
-        entry = self.catalogue.find(task, model)
-        began = perf_counter()
-        timeout_s = self._timeout_s(timeout_ms)
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        ticket = self.ledger.receive(entry.name, protocol, deadline)
-        limit = asyncio.timeout_at(deadline)
-        try:
-            async with limit:
-                answer = await self._answer(ticket, entry, task, items, render)
-        except BaseException as error:
-            late = isinstance(error, TimeoutError) and limit.expired()
-            fault = _late(timeout_s) if late else fault_of(error, request_id)
-            ticket.end(fault.kind.outcome)
-            fault.counted = True
-            if isinstance(error, Exception):
-                raise fault from None
-            raise
-        else:
-            ticket.end("completed")
-            return answer
-        finally:
-            seconds = perf_counter() - began
-            self._histograms.request.labels(entry.name, protocol).observe(seconds)
+        return await self._answering.predict(
+            task,
+            items,
+            model=model,
+            timeout_ms=timeout_ms,
+            protocol=protocol,
+            request_id=request_id,
+            render=render,
+            patient=False,
+        )
 
-    async def _answer(
+    def stream(
         self,
-        ticket: Ticket,
-        entry: Entry,
         task: str,
-        items: Sequence[Any],
-        render: Render | None,
-    ) -> Answer:
-        self._check_count(items)
-        ticket.admit(len(items))
+        items: AsyncGenerator[Any, None],
+        *,
+        weight: Callable[[Any], int],
+        model: str | None = None,
+        timeout_ms: float | None = None,
+        protocol: str = "rest",
+        request_id: str = "-",
+        render: Render | None = None,
+    ) -> Stream:
+        """An answer or a Fault for each item, in order (server/streams.py); to be closed.
+
+        An item may be a Fault, which is its own answer.  `weight` is about how many bytes an item
+        holds; `timeout_ms` is for the whole stream.  Each item is a request of its own, with the
+        default timeout for itself and for each one before it that is still under way.
+        """
+        clock = asyncio.get_running_loop().time
+        end = math.inf if timeout_ms is None else clock() + timeout_ms / 1000
+
+        async def answer(item: Any, place: int) -> Answer:
+            self.check_open()
+            return await self._answering.predict(
+                task,
+                [item],
+                model=model,
+                timeout_ms=min(place * self.settings.timeout_ms, (end - clock()) * 1000),
+                protocol=protocol,
+                request_id=request_id,
+                render=render,
+                patient=True,
+            )
+
+        return Stream(items, answer, weight, self._idle)
+
+    async def pipeline(self, task: str, model: str | None) -> Pipeline[Any, Any]:
+        """What a model can do, without loading it; the Faults of `predict`."""
+        entry = self.catalogue.find(task, model)
         pipeline = await self.registry.pipeline(entry.name)
         check_task(entry.name, pipeline.task, task)
-        assert entry.folder is not None
-        began = perf_counter()
-        work = await prepare(pipeline, items, entry.folder, self.media, self._threads)
-        ticket.admit(len(work.rows) - len(items))
-        queued = perf_counter()
-        self._histograms.decode.labels(entry.name).observe(queued - began)
-        computed = await self._compute(ticket, entry, work)
-        self._histograms.queue.labels(entry.name).observe(computed.started - queued)
-        back = perf_counter()
-        outputs: Any = await work.outputs(computed.rows, self._threads)
-        if render is not None:
-            outputs = await render(outputs)
-        seconds = {
-            "decode": queued - began,
-            "queue": computed.started - queued,
-            "compute": computed.seconds,
-            "encode": perf_counter() - back,
-        }
-        timings = {name: value * 1000 for name, value in seconds.items()}
-        return Answer(outputs, entry.name, computed.batch_size, timings)
-
-    async def _compute(self, ticket: Ticket, entry: Entry, work: Work) -> Computed:
-        try:
-            return await self.batcher.submit(ticket, entry.name, work.rows)
-        except RowFault as fault:
-            with naming(work.item_of(fault.row), len(work.items)):
-                raise
+        return pipeline
 
     def _worker_died(self) -> None:
         self.registry.forget()
         self.changed.set()
-
-    def _check_count(self, items: Sequence[Any]) -> None:
-        if not items:
-            raise Fault("invalid_input", "there is no input: send at least one")
-        if len(items) > self.settings.max_inputs:
-            raise Fault(
-                "too_large",
-                f"{len(items)} inputs in one request, the limit is {self.settings.max_inputs}: "
-                "send several requests",
-            )
-
-    def _timeout_s(self, timeout_ms: float | None) -> float:
-        asked = self.settings.timeout_ms if timeout_ms is None else timeout_ms
-        return min(asked, self.settings.max_timeout_ms) / 1000
 
 
 def _worker_options(settings: Settings) -> WorkerOptions:
@@ -281,7 +241,3 @@ def _worker_options(settings: Settings) -> WorkerOptions:
         threads=settings.threads,
         fault_plan=None if settings.fault_plan is None else str(settings.fault_plan),
     )
-
-
-def _late(seconds: float) -> Fault:
-    return Fault("deadline", f"no answer within {seconds * 1000:.0f} ms: allow more, or try later")

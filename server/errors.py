@@ -36,6 +36,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "malformed": Kind(400, "INVALID_ARGUMENT", "rejected"),
     "invalid_input": Kind(422, "INVALID_ARGUMENT", "rejected"),
+    "pair_broken": Kind(422, "INVALID_ARGUMENT", "rejected"),
     "unknown_model": Kind(404, "NOT_FOUND", "rejected"),
     "unknown_task": Kind(404, "NOT_FOUND", "rejected"),
     "unknown_path": Kind(404, "NOT_FOUND", "rejected"),

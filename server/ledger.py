@@ -13,7 +13,8 @@ so at every moment, for every (model, protocol):
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import dataclass
 
 from server.errors import Fault, Outcome
 
@@ -36,6 +37,7 @@ class Ledger:
         self.draining = False
         self.waiting_rows = 0  # admitted, not yet on the device
         self.held_rows = 0  # admitted, not yet ended
+        self._line: deque[_Place] = deque()  # who waits for room, first come first served
         self._live = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -70,6 +72,17 @@ class Ledger:
             self.waiting_rows + rows <= self.max_queue and self.held_rows + rows <= self._max_held
         )
 
+    def _advance(self) -> None:
+        """Admits who waits, as far as there is room."""
+        while self._line:
+            place = self._line[0]
+            if not place.turn.done():  # done: it has been given up
+                if not self._room_for(place.rows):
+                    return
+                place.ticket._take(place.rows)
+                place.turn.set_result(None)
+            self._line.popleft()
+
 
 class Ticket:
     """One request's place in the ledger.  Its owner is the coroutine that answers the caller."""
@@ -90,21 +103,45 @@ class Ticket:
         ledger = self._ledger
         if ledger.draining and self._held == 0:
             raise Fault("draining", "the server is shutting down: ask another one, or later")
-        if self._held + rows > ledger.max_queue:
-            raise Fault(
-                "too_large",
-                f"the request makes {self._held + rows} rows, the limit is {ledger.max_queue}: "
-                "split it",
-            )
-        if not ledger._room_for(rows):
+        self._check_size(rows)
+        if rows and (ledger._line or not ledger._room_for(rows)):
             raise Fault(
                 "queue_full",
                 f"{ledger.held_rows} rows are waiting or being answered already: try again later",
             )
+        self._take(rows)
+
+    async def admit_in_turn(self, rows: int) -> None:
+        """Admits all the `rows` of a request at once, as soon as there is room; Fault too_large.
+
+        It stands in line behind those who wait already, and before those who do not wait.  A drain
+        does not matter: the request has been accepted.
+        """
+        self._check_size(rows)
+        ledger = self._ledger
+        place = _Place(self, rows, asyncio.get_running_loop().create_future())
+        ledger._line.append(place)
+        ledger._advance()
+        try:
+            await place.turn
+        finally:
+            if place in ledger._line:
+                ledger._line.remove(place)
+                ledger._advance()  # who is next may need less
+
+    def _check_size(self, rows: int) -> None:
+        most = self._ledger.max_queue
+        if self._held + rows > most:
+            raise Fault(
+                "too_large",
+                f"the request makes {self._held + rows} rows, the limit is {most}: split it",
+            )
+
+    def _take(self, rows: int) -> None:
         self._waiting += rows
         self._held += rows
-        ledger.waiting_rows += rows
-        ledger.held_rows += rows
+        self._ledger.waiting_rows += rows
+        self._ledger.held_rows += rows
 
     def start(self, rows: int) -> None:
         """`rows` of the waiting rows go onto the device."""
@@ -116,6 +153,7 @@ class Ticket:
             self.state = "in_flight"
         self._waiting -= rows
         self._ledger.waiting_rows -= rows
+        self._ledger._advance()
 
     def end(self, outcome: Outcome) -> bool:
         """The terminal transition.  Only the first call does anything, and returns True."""
@@ -125,4 +163,14 @@ class Ticket:
         self.state = outcome
         self._ledger.waiting_rows -= self._waiting
         self._ledger.held_rows -= self._held
+        self._ledger._advance()
         return True
+
+
+@dataclass(eq=False)
+class _Place:
+    """Who waits for room."""
+
+    ticket: Ticket
+    rows: int
+    turn: asyncio.Future[None]

@@ -61,6 +61,7 @@ class ModelStatus:
     default: bool  # of its task
     resident_bytes: int
     problem: str | None
+    format: dict[str, int] | None = None  # of the clips of multimodal-autoencoding
 
 
 class Registry:
@@ -93,6 +94,7 @@ class Registry:
                 and self._catalogue.default(slot.entry.task) == name,
                 resident_bytes=slot.resident_bytes,
                 problem=slot.problem,
+                format=slot.entry.format,
             )
             for name, slot in self.slots.items()
         ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,35 +60,64 @@ class Work:
         return next(i for i, end in enumerate(self.bounds[1:]) if row < end)
 
 
+class Undecoded(ABC):
+    """An item whose images have come one by one, to be decoded on the request's own time."""
+
+    @property
+    @abstractmethod
+    def options(self) -> Any:
+        """The pipeline's input with the same options and no media: it can be checked at once."""
+
+    @abstractmethod
+    async def decoded(self, pipeline: Pipeline[Any, Any], media: MediaPool) -> Any:
+        """The pipeline's input; a Fault or InvalidInput where there is none."""
+
+
 async def prepare(
     pipeline: Pipeline[Any, Any],
     items: Sequence[Any],
     folder: Path,
     media: MediaPool,
     threads: Executor,
+    grow: Callable[[int], None],
 ) -> Work:
-    """Checks every item before any is decoded, then makes the rows: of encoded media in a media
-    child, of decoded ones, which are megabytes, in a thread."""
+    """Checks every item before any is decoded, then makes the rows.
+
+    `grow` is told of each item's rows beyond the first, as soon as they are known.
+    """
     for index, item in enumerate(items):
         with naming(index, len(items)):
-            pipeline.check(item)
-    _check_answer(sum(map(pipeline.answer_characters, items)))
+            pipeline.check(item.options if isinstance(item, Undecoded) else item)
+    known = (item for item in items if not isinstance(item, Undecoded))
+    _check_answer(sum(map(pipeline.answer_characters, known)))
+    made: list[Any] = []
     rows: list[Row] = []
     bounds = [0]
     size = 0
     for index, item in enumerate(items):
         with naming(index, len(items)):
-            if pipeline.encoded(item):
-                rows += await media.preprocess(folder, item)
-            elif pipeline.media:
-                loop = asyncio.get_running_loop()
-                rows += await loop.run_in_executor(threads, pipeline.preprocess, item)
-            else:
-                rows += pipeline.preprocess(item)
-        size += pipeline.answer_bytes(item, rows[bounds[-1] :])
-        _check_arrays(size)
+            if isinstance(item, Undecoded):
+                item = await item.decoded(pipeline, media)
+                pipeline.check(item)
+            rows += await _rows(pipeline, item, folder, media, threads)
+            size += pipeline.answer_bytes(item, rows[bounds[-1] :])
+            _check_arrays(size)
+            grow(len(rows) - bounds[-1] - 1)
+        made.append(item)
         bounds.append(len(rows))
-    return Work(pipeline, items, rows, bounds)
+    return Work(pipeline, made, rows, bounds)
+
+
+async def _rows(
+    pipeline: Pipeline[Any, Any], item: Any, folder: Path, media: MediaPool, threads: Executor
+) -> list[Row]:
+    """Media are decoded in their child, arrays cut up in a thread, text is read here."""
+    if pipeline.encoded(item):
+        return await media.preprocess(folder, item)
+    if pipeline.media:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads, pipeline.preprocess, item)
+    return pipeline.preprocess(item)
 
 
 def _check_answer(size: int) -> None:

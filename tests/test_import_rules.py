@@ -22,6 +22,7 @@ FLOORS = (
     {"app"},
     {"rest", "rpc", "oip"},
     {"engine"},
+    {"answering", "streams"},
     {"work", "metrics"},
     {"registry", "batcher"},
     {"child", "media_pool", "worker", "media", "media_child"},

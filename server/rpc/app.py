@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
@@ -15,6 +16,7 @@ from server.rpc.errors import Context
 from server.rpc.health import Health
 from server.rpc.patience import Patience
 from server.rpc.reflection import reflection
+from server.rpc.streams import STREAMS, stream
 from server.rpc.tasks import RPCS, SERVICE
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -39,6 +41,9 @@ class RpcServer:
             name: self._method(handler(engine, self._patience, serve))
             for name, serve in serves.items()
         }
+        for row in STREAMS:
+            handle = handler(engine, self._patience, stream(engine, self._patience, row))
+            methods[row.name] = grpc.stream_stream_rpc_method_handler(self._counted(handle))
         self._server.add_generic_rpc_handlers(
             (
                 grpc.method_handlers_generic_handler(SERVICE, methods),
@@ -57,12 +62,14 @@ class RpcServer:
         """A unary call whose one message the handler reads itself, as bytes: what comes in too
         slowly or cannot be parsed is ours to answer.  To clients there is no difference."""
 
-        async def counted(_: object, context: Context) -> bytes:
-            self.calls += 1
-            answer: bytes = await handle(_, context)
-            return answer
+        return grpc.stream_unary_rpc_method_handler(self._counted(handle))
 
-        return grpc.stream_unary_rpc_method_handler(counted)
+    def _counted(self, handle: Handler) -> Handler:
+        async def counted(_: object, context: Context) -> Any:
+            self.calls += 1
+            return await handle(_, context)
+
+        return counted
 
     async def start(self) -> None:
         """Accepts calls; health is true from the first moment."""

@@ -13,8 +13,8 @@ from server.engine import Answer, Engine
 from server.request_id import request_id_of
 from server.rpc.errors import PROTOCOL, Context, gone, refuse
 from server.rpc.patience import Patience
-from server.rpc.tasks import Rpc
-from server.rpc.wire import parse
+from server.rpc.tasks import Rpc, model_of
+from server.rpc.wire import fitting, parse
 
 Serve = Callable[[Context, str], Awaitable[Any]]  # takes the request's id; bytes, or has written
 Handler = Callable[[object, Context], Awaitable[Any]]
@@ -43,7 +43,7 @@ def task(engine: Engine, patience: Patience, rpc: Rpc) -> Serve:
     """How a task is served."""
     settings = engine.settings
     max_bytes = settings.max_message_bytes if rpc.media else settings.max_text_body_bytes
-    max_fields = settings.max_inputs + FIELDS_BESIDE_INPUTS
+    max_fields = settings.max_inputs * rpc.fields + FIELDS_BESIDE_INPUTS
 
     async def serve(context: Context, request_id: str) -> bytes:
         engine.check_open()
@@ -52,12 +52,18 @@ def task(engine: Engine, patience: Patience, rpc: Rpc) -> Serve:
         del message
         answer = await ask(engine, rpc, request, context, request_id)
         started = time.perf_counter()
-        response = rpc.response(answer.outputs).SerializeToString()
+        response = await serialized(rpc, answer, settings.max_message_bytes)
         headers = answer.headers(time.perf_counter() - started)
         context.set_trailing_metadata((("x-request-id", request_id), *headers.items()))
         return response
 
     return serve
+
+
+async def serialized(rpc: Rpc, answer: Answer, max_bytes: int) -> bytes:
+    """The response; media take so long that a thread does it.  Fault too_large."""
+    write = rpc.response(results=answer.outputs).SerializeToString
+    return fitting(await asyncio.to_thread(write) if rpc.media else write(), max_bytes)
 
 
 async def ask(engine: Engine, rpc: Rpc, request: Any, context: Context, request_id: str) -> Answer:
@@ -69,11 +75,12 @@ async def ask(engine: Engine, rpc: Rpc, request: Any, context: Context, request_
     left_s: float | None = context.time_remaining()  # None: the call has no deadline
     work = engine.predict(
         rpc.task,
-        rpc.items(request),
-        model=request.model or None,
+        rpc.items(request, engine.settings),
+        model=model_of(request),
         timeout_ms=None if left_s is None else left_s * 1000,
         protocol=PROTOCOL,
         request_id=request_id,
+        render=lambda outputs: rpc.render(request, outputs, engine.media),
     )
     working = asyncio.create_task(work)
     try:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import grpc
 
+from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Engine
 from server.errors import Fault, fault_of
 
@@ -36,11 +37,21 @@ def refuse(engine: Engine, error: Exception, request_id: str) -> Refusal:
     """
     fault = fault_of(error, request_id)
     traceback.clear_frames(error.__traceback__)
-    engine.refuse(PROTOCOL, fault)
-    level = logging.WARNING if fault.kind.http >= 500 else logging.INFO
-    log.log(level, "request %s: %s %s", request_id, fault.kind.grpc, fault.code)
+    _tell(engine, fault, f"request {request_id}")
     status = grpc.StatusCode[fault.kind.grpc]
     return Refusal(status, fault.message[:MAX_DETAILS], trailers(fault, request_id))
+
+
+def in_band(engine: Engine, fault: Fault, request_id: str, number: int) -> pb.Error:
+    """Logs and counts what went wrong with one message of a stream, once."""
+    _tell(engine, fault, f"request {request_id} message {number}")
+    return pb.Error(code=fault.code, message=fault.message[:MAX_DETAILS])
+
+
+def _tell(engine: Engine, fault: Fault, whose: str) -> None:
+    engine.refuse(PROTOCOL, fault)
+    level = logging.WARNING if fault.kind.http >= 500 else logging.INFO
+    log.log(level, "%s: %s %s", whose, fault.kind.grpc, fault.code)
 
 
 def trailers(fault: Fault, request_id: str) -> tuple[tuple[str, str], ...]:

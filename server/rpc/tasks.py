@@ -5,7 +5,7 @@ Adding a task to gRPC is adding a row here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from perceiver_core.pipelines.fill_mask import FillMaskInput
 from perceiver_core.pipelines.image_classification import ImageClassificationInput
 from perceiver_core.pipelines.text_classification import TextClassificationInput
 from protos.perceiver.v1 import perceiver_pb2 as pb
+from server.config import Settings
+from server.media_pool import MediaPool
+from server.rpc import clips, flow
 from server.signatures import check_image
 from server.work import naming
 
@@ -34,21 +37,28 @@ class Rpc:
     name: str
     task: str
     request: type[Message]
-    items: Callable[[Any], list[Any]]  # of a request
-    response: Callable[[Sequence[Any]], Message]  # from one output per item
-    media: bool = False  # requests carry encoded media rather than text
+    response: Callable[..., Message]  # its field `results` has one element per input
+    items: Callable[[Any, Settings], list[Any]]  # of a request
+    render: Callable[[Any, Sequence[Any], MediaPool], Awaitable[Sequence[Message]]]
+    media: bool = False  # requests carry media rather than text
+    fields: int = 1  # of an input, those of its messages counted too
 
 
-def _texts(request: pb.TextClassificationRequest) -> list[TextClassificationInput]:
+def model_of(request: Any) -> str | None:
+    """The model that is named, None for the task's default."""
+    return getattr(request, "options", request).model or None
+
+
+def _texts(request: pb.TextClassificationRequest, _: Settings) -> list[TextClassificationInput]:
     return [TextClassificationInput(text, *_options(request)) for text in request.inputs]
 
 
-def _masked_texts(request: pb.FillMaskRequest) -> list[FillMaskInput]:
+def _masked_texts(request: pb.FillMaskRequest, _: Settings) -> list[FillMaskInput]:
     targets = tuple(request.targets) or None
     return [FillMaskInput(text, _top_k(request), targets) for text in request.inputs]
 
 
-def _images(request: pb.ImageClassificationRequest) -> list[ImageClassificationInput]:
+def _images(request: pb.ImageClassificationRequest, _: Settings) -> list[ImageClassificationInput]:
     for index, image in enumerate(request.inputs):
         with naming(index, len(request.inputs)):
             check_image(image)
@@ -69,13 +79,38 @@ def _top_k(
     return request.top_k if request.HasField("top_k") else None
 
 
-def _labels(output: Sequence[Any]) -> pb.Labels:
-    return pb.Labels(labels=[pb.Label(label=one.label, score=one.score) for one in output])
+def _pairs(request: pb.OpticalFlowRequest, settings: Settings) -> list[flow.Pair]:
+    asked = flow.Options.of(request.options)
+    return [flow.Pair(pair, asked, settings.max_pixels) for pair in request.inputs]
 
 
-def _spans(output: Sequence[Any]) -> pb.Spans:
-    fills = ([pb.Fill(**vars(fill)) for fill in span] for span in output)
-    return pb.Spans(spans=[pb.Fills(fills=span) for span in fills])
+def _chunks(request: pb.MultimodalAutoencodingRequest, settings: Settings) -> list[clips.Chunk]:
+    asked = clips.Options.of(request.options)
+    return [clips.Chunk(chunk, asked, settings.max_pixels) for chunk in request.inputs]
+
+
+async def _labels(_: object, outputs: Sequence[Any], __: MediaPool) -> list[pb.Labels]:
+    return [pb.Labels(labels=[pb.Label(**vars(label)) for label in output]) for output in outputs]
+
+
+async def _spans(_: object, outputs: Sequence[Any], __: MediaPool) -> list[pb.Spans]:
+    return [pb.Spans(spans=map(_fills, output)) for output in outputs]
+
+
+def _fills(span: Any) -> pb.Fills:
+    return pb.Fills(fills=[pb.Fill(**vars(fill)) for fill in span])
+
+
+async def _fields(
+    request: pb.OpticalFlowRequest, outputs: Sequence[Any], media: MediaPool
+) -> list[pb.Flow]:
+    return await flow.Options.of(request.options).render(outputs, media)
+
+
+async def _clips(
+    request: pb.MultimodalAutoencodingRequest, outputs: Sequence[Any], media: MediaPool
+) -> list[pb.Clip]:
+    return await clips.Options.of(request.options).render(outputs, media)
 
 
 RPCS = (
@@ -83,22 +118,45 @@ RPCS = (
         "TextClassification",
         "text-classification",
         pb.TextClassificationRequest,
+        pb.TextClassificationResponse,
         _texts,
-        lambda outputs: pb.TextClassificationResponse(results=map(_labels, outputs)),
+        _labels,
     ),
     Rpc(
         "FillMask",
         "fill-mask",
         pb.FillMaskRequest,
+        pb.FillMaskResponse,
         _masked_texts,
-        lambda outputs: pb.FillMaskResponse(results=map(_spans, outputs)),
+        _spans,
     ),
     Rpc(
         "ImageClassification",
         "image-classification",
         pb.ImageClassificationRequest,
+        pb.ImageClassificationResponse,
         _images,
-        lambda outputs: pb.ImageClassificationResponse(results=map(_labels, outputs)),
+        _labels,
         media=True,
+    ),
+    Rpc(
+        "OpticalFlow",
+        "optical-flow",
+        pb.OpticalFlowRequest,
+        pb.OpticalFlowResponse,
+        _pairs,
+        _fields,
+        media=True,
+        fields=20,
+    ),
+    Rpc(
+        "MultimodalAutoencoding",
+        "multimodal-autoencoding",
+        pb.MultimodalAutoencodingRequest,
+        pb.MultimodalAutoencodingResponse,
+        _chunks,
+        _clips,
+        media=True,
+        fields=clips.FIELDS,
     ),
 )

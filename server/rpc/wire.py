@@ -6,7 +6,7 @@ and take gigabytes.  So the fields are counted first, and no further than to the
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -26,7 +26,7 @@ def parse(message: bytes, kind: type[M], *, max_bytes: int, max_fields: int) -> 
             "too_large",
             f"the message has {len(message)} bytes, the limit is {max_bytes}: send a smaller one",
         )
-    if has_more_fields(message, max_fields):
+    if has_more_fields(message, kind.DESCRIPTOR, max_fields):
         raise Fault(
             "too_large", f"the message has over {max_fields} fields, the limit: send several"
         )
@@ -39,32 +39,52 @@ def parse(message: bytes, kind: type[M], *, max_bytes: int, max_fields: int) -> 
         ) from None
 
 
+def fitting(answer: bytes, max_bytes: int) -> bytes:
+    """The answer, which gRPC can send; Fault too_large where it cannot."""
+    if len(answer) > max_bytes:
+        raise Fault(
+            "too_large",
+            f"the answer has {len(answer)} bytes, the limit is {max_bytes}: ask for less at once",
+        )
+    return answer
+
+
 def parse_small(message: bytes, kind: type[M]) -> M:
     """The same for services whose messages are names."""
     return parse(message, kind, max_bytes=SMALL_BYTES, max_fields=SMALL_FIELDS)
 
 
-def has_more_fields(message: bytes, limit: int) -> bool:
-    """True where the message has over `limit` fields, those inside of fields not counted.
+def has_more_fields(message: bytes, kind: Any, limit: int) -> bool:
+    """True where a message of a `kind` (its descriptor) has over `limit` fields, those of its
+    messages and the elements of its packed lists counted too.
 
     What is broken ends the count: the parser will say so.
     """
-    at = 0
-    for _ in range(limit + 1):
-        if at >= len(message):
-            return False
-        tag, at = _varint(message, at)
-        match tag & 7:
-            case 0:  # a number
-                _, at = _varint(message, at)
-            case 1:  # eight bytes
-                at += 8
-            case 2:  # so many bytes
-                size, at = _varint(message, at)
-                at += size
-            case 5:  # four bytes
-                at += 4
-    return True
+    count = 0
+    parts = [(0, len(message), kind)]
+    while parts:
+        at, end, kind = parts.pop()
+        while at < end:
+            count += 1
+            if count > limit:
+                return True
+            tag, at = _varint(message, at)
+            match tag & 7:
+                case 0:  # a number
+                    _, at = _varint(message, at)
+                case 1:  # eight bytes
+                    at += 8
+                case 2:  # so many bytes
+                    size, at = _varint(message, at)
+                    field = kind.fields_by_number.get(tag >> 3)
+                    if field is not None and field.message_type is not None:
+                        parts.append((at, min(at + size, end), field.message_type))
+                    elif field is not None and field.is_packed:
+                        count += size  # no element is shorter than a byte
+                    at += size
+                case 5:  # four bytes
+                    at += 4
+    return count > limit
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:

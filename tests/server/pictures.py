@@ -7,7 +7,11 @@ from PIL import Image
 
 def encoded(kind: str, size: tuple[int, int] = (40, 30), **options: object) -> bytes:
     """A grey gradient."""
-    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    return file_of(Image.linear_gradient("L").resize(size).convert("RGB"), kind, **options)
+
+
+def file_of(image: Image.Image, kind: str, **options: object) -> bytes:
+    """An image's file."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()

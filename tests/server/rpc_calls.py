@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
+import numpy as np
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Engine
@@ -27,6 +28,44 @@ def method(channel: Any, name: str) -> Any:
         request_serializer=getattr(pb, types.input_type.name).SerializeToString,
         response_deserializer=getattr(pb, types.output_type.name).FromString,
     )
+
+
+def streaming(channel: Any, name: str) -> Any:
+    """The callable of an RPC that streams both ways."""
+    types = METHODS[name]
+    return channel.stream_stream(
+        f"/perceiver.v1.Perceiver/{name}",
+        request_serializer=getattr(pb, types.input_type.name).SerializeToString,
+        response_deserializer=getattr(pb, types.output_type.name).FromString,
+    )
+
+
+def raw(pixels: np.ndarray[Any, Any]) -> pb.Image:
+    """Pixels as a message."""
+    height, width, _ = pixels.shape
+    return pb.Image(raw=pb.RawImage(height=height, width=width, rgb=pixels.tobytes()))
+
+
+def noise(count: int, height: int, width: int) -> list[np.ndarray[Any, Any]]:
+    """Frames that have nothing in common; the same ones for every call."""
+    random = np.random.default_rng(0)
+    return list(random.integers(0, 256, (count, height, width, 3), np.uint8))
+
+
+def frames(images: Iterable[pb.Image], **options: Any) -> Iterator[pb.FlowFrame]:
+    """The messages of a stream of images."""
+    for number, image in enumerate(images):
+        yield pb.FlowFrame(frame=image, options=None if number else pb.FlowOptions(**options))
+
+
+def field_of(flow: Any) -> np.ndarray[Any, Any]:
+    """float32 (height, width, 2) of a flow sent as FLOAT32."""
+    return np.frombuffer(flow.data, "<f4").reshape(flow.height, flow.width, 2)
+
+
+def ends(answers: Iterable[Any]) -> list[tuple[int, str]]:
+    """(index, code) of a stream's answers; `ok` where there is no error."""
+    return [(one.index, one.error.code or "ok") for one in answers]
 
 
 def method_of(request: Any) -> str:

@@ -102,8 +102,8 @@ async def test_a_bug_in_postprocessing_is_internal_and_harms_nobody_else(engine:
 
 
 async def test_a_deadline_above_the_maximum_is_the_maximum(engine: Engine) -> None:
-    assert engine._timeout_s(10**9) == 60
-    assert engine._timeout_s(None) == 30
+    assert engine._answering._timeout_s(10**9) == 60
+    assert engine._answering._timeout_s(None) == 30
     assert await code_of(ask(engine, "hello", timeout_ms=0)) == "deadline"
 
 

@@ -12,6 +12,7 @@ from server.errors import INTERNAL, KINDS, Fault, fault_of
 CONTRACT = {
     "malformed": (400, "INVALID_ARGUMENT"),
     "invalid_input": (422, "INVALID_ARGUMENT"),
+    "pair_broken": (422, "INVALID_ARGUMENT"),
     "unknown_model": (404, "NOT_FOUND"),
     "unknown_task": (404, "NOT_FOUND"),
     "unknown_path": (404, "NOT_FOUND"),

@@ -143,6 +143,55 @@ def test_what_was_admitted_before_a_drain_may_grow() -> None:
     assert ledger.waiting_rows == 3
 
 
+async def test_who_waits_for_room_is_admitted_in_turn() -> None:
+    ledger = Ledger(max_queue=4, max_batch=8)
+    first, *others = (ledger.receive("m", "grpc", deadline=0.0) for _ in range(4))
+    first.admit(3)
+    turns = [
+        asyncio.create_task(ticket.admit_in_turn(rows))
+        for ticket, rows in zip(others, (2, 1, 4), strict=True)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Fault) as caught:  # there is room for one, but others were here before
+        ledger.receive("m", "rest", deadline=0.0).admit(1)
+    assert caught.value.code == "queue_full"
+    assert (ledger.waiting_rows, [turn.done() for turn in turns]) == (3, [False] * 3)
+    first.start(2)
+    await asyncio.gather(*turns[:2])
+    assert (ledger.waiting_rows, turns[2].done()) == (4, False)  # 2 of 3 went; 2 and 1 came; no 4
+    for ticket in (first, *others[:2]):
+        ticket.end("completed")
+    await turns[2]
+    assert (ledger.waiting_rows, ledger.held_rows) == (4, 4)
+
+
+async def test_who_gives_up_waiting_leaves_his_place_to_the_next() -> None:
+    ledger = Ledger(max_queue=4, max_batch=1)
+    first, large, small = (ledger.receive("m", "grpc", deadline=0.0) for _ in range(3))
+    first.admit(2)
+    turns = [asyncio.create_task(one.admit_in_turn(n)) for one, n in ((large, 4), (small, 1))]
+    await asyncio.sleep(0)
+    turns[0].cancel()
+    await turns[1]
+    assert (ledger.waiting_rows, ledger.held_rows) == (3, 3)
+    turns[0] = asyncio.create_task(large.admit_in_turn(4))
+    await asyncio.sleep(0)
+    turns[0].cancel()
+    first.end("completed")  # room, while who waited for it is on his way out
+    small.end("completed")
+    assert (ledger.waiting_rows, ledger.held_rows) == (0, 0)
+    ledger.receive("m", "rest", deadline=0.0).admit(4)
+
+
+async def test_what_was_accepted_waits_through_a_drain_but_never_for_what_cannot_be() -> None:
+    ledger = Ledger(max_queue=4, max_batch=2)
+    ticket = ledger.receive("m", "grpc", deadline=0.0)
+    ledger.draining = True
+    await ticket.admit_in_turn(4)
+    with pytest.raises(Fault, match="makes 5 rows, the limit is 4"):
+        await ledger.receive("m", "grpc", deadline=0.0).admit_in_turn(5)
+
+
 async def test_idle_means_that_every_request_has_ended() -> None:
     ledger = Ledger(max_queue=4, max_batch=2)
     await asyncio.wait_for(ledger.wait_idle(), 1)

@@ -9,6 +9,7 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
+from server.rpc.streams import STREAMS
 from server.rpc.tasks import RPCS, SERVICE
 from tests.live_server import LiveServer
 from tests.server.pictures import encoded
@@ -104,25 +105,36 @@ def test_an_id_that_is_not_sane_is_replaced(channel: Any, sent: Any) -> None:
         assert re.fullmatch(r"[0-9a-f]{32}", trailers(done)["x-request-id"])
 
 
+def plain(message: Any) -> Any:
+    """A message as JSON has it."""
+    if not hasattr(message, "DESCRIPTOR"):
+        return message
+    return {
+        name: None
+        if field.has_presence and not message.HasField(name)
+        else plain(getattr(message, name))
+        for name, field in message.DESCRIPTOR.fields_by_name.items()
+    }
+
+
 def test_the_models_are_those_of_rest(live: LiveServer, channel: Any) -> None:
-    found = call(channel, pb.ListModelsRequest()).models
-    plain = [
-        {
-            name: getattr(model, name) if not field.has_presence or model.HasField(name) else None
-            for name, field in model.DESCRIPTOR.fields_by_name.items()
-        }
-        for model in found
-    ]
-    assert plain == live.http.get("/v1/models").json()["models"]
-    assert any(model["problem"] for model in plain)
+    models = [plain(model) for model in call(channel, pb.ListModelsRequest()).models]
+    assert models == live.http.get("/v1/models").json()["models"]
+    assert any(model["problem"] for model in models)
+    assert any(model["format"] for model in models)
 
 
 def test_every_rpc_of_the_proto_is_served() -> None:
     methods = pb.DESCRIPTOR.services_by_name["Perceiver"].methods_by_name
-    assert {rpc.name for rpc in RPCS} | {"ListModels"} == set(methods)
+    assert {rpc.name for rpc in (*RPCS, *STREAMS)} | {"ListModels"} == set(methods)
     for rpc in RPCS:
         assert rpc.request.DESCRIPTOR is methods[rpc.name].input_type
+        assert rpc.response is getattr(pb, methods[rpc.name].output_type.name)
         assert rpc.name == "".join(word.title() for word in rpc.task.split("-"))
+    for row in STREAMS:
+        assert row.message.DESCRIPTOR is methods[row.name].input_type
+        assert row.answer is getattr(pb, methods[row.name].output_type.name)
+        assert row.name == "Stream" + "".join(word.title() for word in row.task.split("-"))
 
 
 @pytest.mark.parametrize("name", ["/perceiver.v1.Perceiver/Nothing", "/nobody/Asks"])
@@ -150,11 +162,36 @@ def test_reflection_describes_every_service(channel: Any) -> None:
         assert ask(file_containing_symbol=service).file_descriptor_response.file_descriptor_proto
 
 
+@pytest.mark.parametrize("encoding", [pb.FLOW_ENCODING_FLO, pb.FLOW_ENCODING_PNG])
+def test_a_field_has_the_bits_of_rest(live: LiveServer, channel: Any, encoding: Any) -> None:
+    frames = [encoded("PNG"), encoded("JPEG")]
+    images = [pb.Image(file=frame) for frame in frames]
+    options = pb.FlowOptions(stride=2, encoding=encoding)
+    request = pb.OpticalFlowRequest(
+        options=options, inputs=[pb.FramePair(frame1=images[0], frame2=images[1])]
+    )
+    kinds = {
+        pb.FLOW_ENCODING_FLO: "application/octet-stream",
+        pb.FLOW_ENCODING_PNG: "image/png",
+    }
+    inputs = {
+        f"frame{n}": base64.b64encode(frame).decode() for n, frame in enumerate(frames, start=1)
+    }
+    rest = live.post(
+        "optical-flow",
+        json={"inputs": inputs, "parameters": {"stride": 2}},
+        headers={"accept": kinds[encoding]},
+    )
+    assert rest.status_code == 200, rest.text
+    assert call(channel, request).results[0].data == rest.content
+
+
 def test_the_limits_are_told(live: LiveServer) -> None:
     limits = live.http.get("/limits").json()
     assert limits["max_message_bytes"] == 64 * 1024**2
     assert limits["max_streams"] == 100
     assert limits["answer_characters"] == 16 * 1024**2
+    assert (limits["max_seconds"], limits["max_frames"], limits["stream_window"]) == (60, 2000, 8)
 
 
 def test_calls_are_counted_as_grpc(live: LiveServer, channel: Any) -> None:

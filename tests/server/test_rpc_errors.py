@@ -77,7 +77,11 @@ def test_statuses_are_the_contracts() -> None:
         (MASK(inputs=["a"]), "invalid_input", "put one [MASK] for each byte"),
         (MASK(inputs=["[MASK]"], targets=["no"]), "invalid_input", "target 'no' has 2 bytes"),
         (MASK(inputs=["[MASK]"], targets=["a"] * 101), "invalid_input", "101 strings"),
-        (MASK(inputs=["[MASK]"], model="language-perceiver"), "model_not_pulled", "--models"),
+        (
+            MASK(inputs=["[MASK]"], model="language-perceiver"),
+            "model_not_pulled",
+            "perceiver-server pull",
+        ),
         (MASK(inputs=["[MASK] " * 60] * 16, top_k=100), "too_large", "the answer would be"),
         (IMAGE(inputs=[b"GIF89a"]), "unsupported_media_type", "it looks like a GIF"),
         (IMAGE(inputs=[encoded("PNG"), b""]), "unsupported_media_type", "inputs[1]: the body"),
