@@ -65,11 +65,14 @@ def addressed(text: str, served: Mapping[str, str]) -> str:
 
 def run(command: str, served: Mapping[str, str]) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    server = f"http://{served['localhost:8000']}"  # what a command asks that names no server
+    servers = {  # what a command asks that names no server
+        "PERCEIVER_SERVER": f"http://{served['localhost:8000']}",
+        "PERCEIVER_GRPC_SERVER": f"grpc://{served['localhost:8001']}",
+    }
     done = subprocess.run(
         ["/bin/sh", "-c", addressed(command, served)],
         cwd=ROOT,
-        env={**os.environ, "PATH": path, "PERCEIVER_SERVER": server},
+        env={**os.environ, "PATH": path, **servers},
         capture_output=True,
         text=True,
         check=False,

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -76,6 +76,24 @@ async def test_breaking_out_of_an_async_loop_is_enough(urls, live: LiveServer) -
             assert field.index == 1
             break
         await asyncio.to_thread(idle, live)
+
+
+async def test_what_an_async_iterable_waits_for_is_cancelled(urls) -> None:
+    left = asyncio.Event()
+
+    async def frames() -> AsyncIterator[Frame]:
+        yield FRAMES[0]
+        yield FRAMES[1]
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    async with AsyncClient(urls["grpc"]) as client:
+        async with aclosing(client.stream_optical_flow(frames())) as fields:
+            assert (await anext(fields)).index == 1
+        async with asyncio.timeout(60):
+            await left.wait()
 
 
 async def test_cancelling_the_task_ends_the_stream(urls, held: LiveServer) -> None:
