@@ -8,7 +8,7 @@ import sys
 
 import click
 
-PARTS = ("models", "batching", "overhead")
+PARTS = ("models", "whole", "batching", "overhead")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
