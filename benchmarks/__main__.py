@@ -8,7 +8,7 @@ import sys
 
 import click
 
-PARTS = ("parity", "models", "batching", "overhead")
+PARTS = ("parity", "models", "whole", "batching", "overhead")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -89,13 +89,13 @@ def _measure(case: Case, turns: int) -> Row:
     with torch.inference_mode():
         contenders = _contenders(case)
         outputs = [contender(inputs) for contender in contenders]  # which also warms up
-        best = _best([partial(contender, inputs) for contender in contenders], turns)
+        best = best_of([partial(contender, inputs) for contender in contenders], turns)
     speed = [best[0] / best[3], best[1] / best[3]]
     drift = [peers.deviation(output, outputs[0]) for output in outputs[1:]]
     return dict(zip(FORMATS, [case.name, *best, *speed, *drift], strict=True))
 
 
-def _best(calls: list[Callable[[], Any]], turns: int) -> list[float]:
+def best_of(calls: list[Callable[[], Any]], turns: int) -> list[float]:
     """Seconds of the fastest of `turns` calls of each, taken in turns."""
     best = [float("inf")] * len(calls)
     for _ in range(turns):

@@ -5,6 +5,7 @@ Parameter names are the published checkpoints'. Paper: Perceiver IO, section 3.1
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -20,11 +21,12 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "selu": nn.SELU(),
 }
 
-# Between these numbers of scores of a request (heads x queries x keys), on a CPU, plain matrix
+# From this number of scores of a request (heads x queries x keys) on, on a CPU, plain matrix
 # products in bfloat16 take half the time of the fused kernel, which multiplies it as slowly as
-# float32 and wants values as wide as keys (benchmarks/README.md); in float32 they are about even.
-# Below, calls cost more than products; above, scores cost too much memory.
-FEW_SCORES, MANY_SCORES = 2**16, 2**27
+# float32 (benchmarks/README.md). Below, calls cost more than products.
+FEW_SCORES = 2**16
+# Scores written out at once: what fits a cache, but no fewer queries than products are quick with.
+BLOCK_SCORES, BLOCK_QUERIES = 2**22, 128
 
 
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -115,20 +117,27 @@ class MultiHeadAttention(nn.Module):
     def _fast(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q = q.expand(k.shape[0], -1, -1, -1)
         scores = self.num_heads * q.shape[2] * k.shape[2]
-        if q.device.type == "cpu" and FEW_SCORES <= scores <= MANY_SCORES:
-            return self._by_row(q, k, v, mask)
+        pays = q.dtype == torch.bfloat16 or q.shape[-1] != v.shape[-1]  # which fused would pad
+        if q.device.type == "cpu" and pays and scores >= FEW_SCORES:
+            return self._by_block(q, k, v, mask)
         return self._fused(q, k, v, mask)
 
-    def _by_row(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """Request by request: its scores stay in the cache, and its bits are its own."""
+    def _by_block(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """A few heads or queries of a request at a time: their scores stay in the cache, take
+        little memory, and the bits of a request are its own."""
         q = q * (1.0 / math.sqrt(self.qk_per_head))
-        rows = []
-        for i in range(len(q)):
-            scores = q[i] @ k[i].transpose(-1, -2)
+        heads = max(1, BLOCK_SCORES // (q.shape[2] * k.shape[2]))
+        queries = max(BLOCK_QUERIES, BLOCK_SCORES // k.shape[2])
+        context = torch.empty((*q.shape[:3], v.shape[3]), dtype=v.dtype)
+        steps = (range(len(q)), range(0, q.shape[1], heads), range(0, q.shape[2], queries))
+        for i, h, n in itertools.product(*steps):
+            some = (i, h if heads == 1 else slice(h, h + heads))  # of one head: plain matrices
+            own = (*some, slice(n, n + queries))
+            scores = q[own] @ k[some].transpose(-1, -2)
             if mask is not None:
-                scores += mask[i]
-            rows.append(self.dropout(scores.softmax(dim=-1)) @ v[i])
-        return torch.stack(rows)
+                scores += mask[i, 0]
+            context[own] = self.dropout(scores.softmax(dim=-1)) @ v[some]
+        return context
 
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The fused kernels want one width for q, k and v: the narrower are padded with zeros,

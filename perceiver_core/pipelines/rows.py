@@ -52,19 +52,18 @@ def decode_positions(model: Any, latents: Tensor, positions: NDArray[Any]) -> ND
 
 def flow_rows(model: Any, rows: list[Row]) -> list[NDArray[Any]]:
     """Tiles to the flow that is wanted of them: rows and outputs as OpticalFlow's."""
-    found = []
     latents = encode(model, (_flow_patches(model, row["frames"]) for row in rows))
-    for z, row in zip(latents, rows, strict=True):
-        y, x, high, wide, stride = row["wanted"].tolist()
-        pixels = model.perceiver.preprocess(_flow_patches(model, row["frames"])).inputs[0]
-        grid = pixels.unflatten(0, row["frames"].shape[1:3])
-        queries = grid[y::stride, x::stride][:high, :wide].flatten(0, 1)
-        flow = [
-            model.perceiver.decode(z[None], some[None]).flatten(0, -2)
-            for some in queries.split(QUERIES)
-        ]
-        found.append(to_numpy(torch.cat(flow)).reshape(high, wide, 2) * PIXELS)
-    return found
+    return [_flow(model, z[None], row) for z, row in zip(latents, rows, strict=True)]
+
+
+def _flow(model: Any, z: Tensor, row: Row) -> NDArray[Any]:
+    """The wanted flow of a tile by its latents (1, N, D)."""
+    y, x, high, wide, stride = row["wanted"].tolist()
+    pixels = model.perceiver.preprocess(_flow_patches(model, row["frames"])).inputs[0]
+    grid = pixels.unflatten(0, row["frames"].shape[1:3])
+    queries = grid[y::stride, x::stride][:high, :wide].flatten(0, 1)
+    flow = [model.perceiver.decode(z, some[None]).flatten(0, -2) for some in queries.split(QUERIES)]
+    return to_numpy(torch.cat(flow)).reshape(high, wide, 2) * PIXELS
 
 
 def _flow_patches(model: Any, tile: NDArray[Any]) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from perceiver_core.attention import FEW_SCORES, MANY_SCORES, MultiHeadAttention, additive_mask
+from perceiver_core.attention import BLOCK_SCORES, FEW_SCORES, MultiHeadAttention, additive_mask
 from perceiver_core.config import PerceiverConfig
 from tests.core import peers
 from tests.tiny import randomise
 
-HEADS, QUERIES, KEYS = 4, 64, 300  # written out row by row
-assert FEW_SCORES <= HEADS * QUERIES * KEYS <= MANY_SCORES
+HEADS, QUERIES, KEYS = 4, 64, 300  # written out block by block
+assert HEADS * QUERIES * KEYS >= FEW_SCORES
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +35,15 @@ def batch(size=3):
     return x, torch.randn(size, KEYS, 40, generator=random)
 
 
+BLOCKS = [(2**22, 128), (2 * QUERIES * KEYS, 1), (KEYS * 10, 1), (1, 7)]  # all, heads, queries
+
+
+@pytest.mark.parametrize(("scores", "queries"), BLOCKS)
 @pytest.mark.parametrize(("qk", "v"), [(32, 32), (32, 80), (64, 16)])
 @pytest.mark.parametrize("masked", [False, True])
-def test_it_is_the_reference(qk, v, masked):
+def test_it_is_the_reference(qk, v, masked, scores, queries, monkeypatch):
+    monkeypatch.setattr("perceiver_core.attention.BLOCK_SCORES", scores)
+    monkeypatch.setattr("perceiver_core.attention.BLOCK_QUERIES", queries)
     x, inputs = batch()
     keep = torch.ones(3, KEYS)
     keep[0, 200:] = 0
@@ -46,10 +54,11 @@ def test_it_is_the_reference(qk, v, masked):
     assert peers.deviation(fast, reference) <= 1e-5
 
 
+@pytest.mark.parametrize("v", [32, 80])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_neighbours_do_not_change_a_bit(dtype):
+def test_neighbours_do_not_change_a_bit(dtype, v):
     x, inputs = batch(8)
-    module = attention(32, 80, fast=True).to(dtype)
+    module = attention(32, v, fast=True).to(dtype)
     x, inputs = x.to(dtype), inputs.to(dtype)
     together, _ = module(x, inputs)
     for i in range(8):
@@ -57,11 +66,25 @@ def test_neighbours_do_not_change_a_bit(dtype):
         assert torch.equal(together[i], alone[0])
 
 
-def test_what_would_fill_the_memory_is_left_to_the_fused_kernel():
-    """Its scores would be 0.5 GiB of float32 and the weights as much again."""
-    module = attention(32, 32, fast=True)
-    queries = MANY_SCORES // (HEADS * KEYS) + 1
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        module(torch.zeros(1, queries, 24), batch(1)[1])
-    assert any("scaled_dot_product" in event.key for event in profile.key_averages())
-    assert not any(event.key == "aten::softmax" for event in profile.key_averages())
+def events(module, *given):
+    """What torch does in a call: its names and the largest output of a softmax."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
+        module(*given)
+    return profile.events()
+
+
+def test_scores_fill_no_memory():
+    """All of them would be 240 MB."""
+    module = attention(32, 80, fast=True)
+    found = events(module, torch.zeros(1, 50_000, 24), batch(1)[1])
+    sizes = [math.prod(e.input_shapes[0]) for e in found if e.name == "aten::softmax"]
+    assert len(sizes) > 10
+    assert max(sizes) <= BLOCK_SCORES
+
+
+def test_the_fused_kernel_where_it_is_quicker():
+    """Float32 of one width."""
+    found = events(attention(32, 32, fast=True), *batch(1))
+    assert any("scaled_dot_product" in event.name for event in found)
+    assert not any(event.name == "aten::softmax" for event in found)

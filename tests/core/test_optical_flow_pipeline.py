@@ -1,0 +1,150 @@
+"""Optical flow of images of any size: the published recipe's answer, without its waste."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perceiver_core import InvalidInput
+from perceiver_core.pipelines import base, open_pipeline, rows
+from perceiver_core.pipelines.optical_flow import FramePair, OpticalFlowInput
+from perceiver_core.tasks import load_model
+from perceiver_core.tasks.optical_flow import flow_patches
+from perceiver_core.tiles import pad_to
+from tests import tiny
+from tests.core.test_pipelines import png
+from tests.core.test_tiles import recipe
+
+TILE = (16, 24)
+SIZES = st.tuples(st.integers(1, 50), st.integers(1, 60))
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    folder = tiny.make_optical_flow(tmp_path_factory.mktemp("flow"))
+    return open_pipeline(folder), load_model(folder, "reference", "cpu", "auto")
+
+
+def frames(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    pair = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    return pair[0], pair[1]
+
+
+def as_published(model, pair):
+    """Every tile of the recipe, those it lists twice too, blended; in pixels."""
+    size = [max(n, t) for n, t in zip(pair[0].shape, TILE, strict=False)]
+    padded = np.stack([pad_to(frame, TILE) for frame in pair])
+    flow, total = np.zeros((*size, 2)), np.zeros((*size, 1))
+    y, x = np.mgrid[: TILE[0], : TILE[1]]
+    weight = np.minimum(np.minimum(y + 1, TILE[0] - y), np.minimum(x + 1, TILE[1] - x))[..., None]
+    for top in recipe(size[0], TILE[0], 4):
+        for left in recipe(size[1], TILE[1], 6):
+            here = np.s_[top : top + TILE[0], left : left + TILE[1]]
+            tile = torch.from_numpy(padded[:, *here]).movedim(-1, 1)[None] / 255 * 2 - 1
+            flow[here] += weight * model(flow_patches(tile)).logits[0].numpy()
+            total[here] += weight
+    return (20 * flow / total)[: len(pair[0]), : pair[0].shape[1]]
+
+
+@settings(max_examples=20, deadline=None)
+@given(SIZES)
+def test_it_is_the_published_recipe(opened, size):
+    """Smaller than a tile, of odd sizes, and of many tiles."""
+    pipeline, model = opened
+    pair = frames(size)
+    found = pipeline(model, FramePair(*pair)).flow
+    expected = as_published(model, pair)
+    assert found.dtype == np.float32
+    assert found.shape == (*size, 2)
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@settings(max_examples=20, deadline=None)
+@given(SIZES, st.data())
+def test_a_region_is_the_part_of_the_whole(opened, size, data):
+    pipeline, model = opened
+    top, left = (data.draw(st.integers(0, n - 1)) for n in size)
+    high, wide = data.draw(st.integers(1, size[0] - top)), data.draw(st.integers(1, size[1] - left))
+    stride = data.draw(st.integers(1, 30))
+    pair = frames(size)
+    item = FramePair(*pair, (top, left, high, wide), stride)
+    whole = pipeline(model, FramePair(*pair)).flow
+    expected = whole[top : top + high : stride, left : left + wide : stride]
+    found = pipeline(model, item).flow
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(whole).max()
+
+
+def test_only_the_tiles_of_a_region_are_computed(opened):
+    pipeline, _ = opened
+    pair = frames((64, 96))
+    assert len(pipeline.preprocess(FramePair(*pair))) == 5 * 5
+    assert len(pipeline.preprocess(FramePair(*pair, (0, 0, 3, 3)))) == 1
+
+
+def test_memory_is_bounded_whatever_the_size(opened, monkeypatch):
+    """A few tiles run at a time, and a few queries of each; the answer is the same."""
+    pipeline, model = opened
+    item = FramePair(*frames((40, 60)))
+    expected = pipeline(model, item).flow
+    seen = []
+    forward, decode = pipeline.forward, model.perceiver.decode
+
+    def counted(model, rows):
+        seen.append(len(rows))
+        return forward(model, rows)
+
+    monkeypatch.setattr(pipeline, "forward", counted)
+    monkeypatch.setattr(base, "BATCH_OUTPUTS", 2 * math.prod(TILE))
+    monkeypatch.delitem(pipeline.__dict__, "most_rows")
+    monkeypatch.setattr(rows, "QUERIES", 50)
+
+    def few(latents, queries):
+        assert queries.shape[1] <= 50
+        return decode(latents, queries)
+
+    monkeypatch.setattr(model.perceiver, "decode", few)
+    found = pipeline(model, item).flow
+    assert max(seen) == 2
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_files_are_read_too(opened):
+    pipeline, model = opened
+    pair = frames((20, 30))
+    found = pipeline(model, OpticalFlowInput(png(pair[0]), png(pair[1]))).flow
+    assert np.array_equal(found, pipeline(model, FramePair(*pair)).flow)
+
+
+GOOD = np.zeros((4, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        (FramePair(GOOD, GOOD[:3]), "frame2 is 3×6, frame1 is 4×6: both must have one size"),
+        (FramePair(GOOD.astype(np.float32), GOOD), r"frame1 is float32 \(4, 6, 3\): give uint8"),
+        (FramePair(GOOD, GOOD[..., 0]), r"frame2 is uint8 \(4, 6\): give uint8 \(height, width, 3"),
+        (FramePair(np.zeros((4, 6, 4), np.uint8), GOOD), r"frame1 is uint8 \(4, 6, 4\)"),
+        (FramePair(GOOD[:0], GOOD[:0]), "the frames are 0×6: give images of at least one pixel"),
+        (FramePair(GOOD, GOOD, stride=0), "stride is 0: use 1 or more"),
+        (FramePair(GOOD, GOOD, region=(0, 0, 0, 3)), r"region is \[0, 0, 0, 3\]: give \[top"),
+        (FramePair(GOOD, GOOD, region=(-1, 0, 2, 3)), r"region is \[-1, 0, 2, 3\]: give \[top"),
+        (FramePair(GOOD, GOOD, region=(2, 0, 3, 3)), "the frames are 4×6: it must lie inside"),
+    ],
+)
+def test_it_refuses(opened, item, sentence):
+    with pytest.raises(InvalidInput, match=sentence):
+        opened[0].check(item)
+
+
+def test_files_of_unequal_size_are_refused_once_they_are_read(opened):
+    item = OpticalFlowInput(png(GOOD), png(GOOD[:, :5]))
+    opened[0].check(item)
+    with pytest.raises(InvalidInput, match="frame2 is 4×5, frame1 is 4×6"):
+        opened[0].preprocess(item)
