@@ -23,6 +23,7 @@ RECIPES = {
     "tiny-fashion": ("training.fashion", "fashion.npz"),
     "tiny-fill-mask": ("training.fill_mask", "fill-mask.npz"),
     "tiny-flow": ("training.optical_flow", "optical-flow.npz"),
+    "tiny-multimodal": ("training.multimodal_autoencoding", "multimodal.npz"),
 }
 
 
