@@ -74,9 +74,10 @@ class Director:
         y, x = torch.meshgrid(middles, middles, indexing="ij")
         self.points = torch.stack([x, y], dim=-1)  # (H, W, 2)
 
-    def clips(self, count: int) -> Clips:
-        """Kinds, onsets and everything else at random."""
-        kinds = torch.randint(len(self.cast.labels), (count,), generator=self.random)
+    def clips(self, count: int, kinds: Tensor | None = None) -> Clips:
+        """Onsets and all else at random, and the kinds (count,) unless they are given."""
+        if kinds is None:
+            kinds = torch.randint(len(self.cast.labels), (count,), generator=self.random)
         onset = self._even((count, 1), 0.04, 0.3)
         t = torch.arange(FRAMES)[None] / FRAME_RATE
         after = ((t - onset) * self._even((count, 1), 0.85, 1.2)).clamp(min=0)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from perceiver_core.attention import MultiHeadAttention, PerceiverLayer
 from perceiver_core.decoders import PerceiverMultimodalDecoder
 from perceiver_core.model import PerceiverModel
+from perceiver_core.postprocessors import PerceiverMultimodalPostprocessor
 from perceiver_core.tasks.multimodal_autoencoding import PerceiverForMultimodalAutoencoding
 
 GRID = (2, 8, 8)  # windows on the video: frames, rows, columns
@@ -29,6 +30,7 @@ HALF = 20  # channels of either code
 FLAG = 1.5  # in a channel of either modality's own
 STRENGTH = HALF / 2 + FLAG**2  # of a code times itself
 QUIET = 0.3  # the trunk starts as little more than what it is given
+FAINT = 0.02  # and says next to nothing
 CONTENT = 4.0  # samples and colours outweigh the features of their places
 
 
@@ -91,6 +93,10 @@ def watch_and_listen(model: PerceiverForMultimodalAutoencoding) -> None:
         for dense in (layer.attention.output.dense, layer.mlp.dense2):
             dense.weight *= QUIET
     _aim_decoder(model, sound, video, perceiver.encoder.process(perceiver.attend(inputs)))
+    outputs = perceiver.output_postprocessor
+    assert isinstance(outputs, PerceiverMultimodalPostprocessor)
+    for modality in outputs.modalities.values():
+        cast(nn.Linear, modality.classifier).weight *= FAINT
 
 
 def _plain(perceiver: PerceiverModel, size: tuple[int, int, int], samples: int) -> Tensor:
