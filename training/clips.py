@@ -96,24 +96,32 @@ class Director:
                     looks[i, j, rows] = torch.as_tensor(getattr(look, part)).float()
             light[rows] = torch.as_tensor(motion.light)
             effects[rows] = EFFECTS.get(name, STAR)
-        pictures = self._background(count)[:, None].expand(-1, FRAMES, -1, -1, -1).flatten(0, 1)
+        pictures = self._background(count)[:, None].repeat(1, FRAMES, 1, 1, 1)
         sprites = self._of_kind(self.cast.sprites, self.cast.sprite_labels, kinds)
-        size = self._even((count, 1), *SPRITE_SIZE)
-        place = self._even((2, count, 1), -0.3, 0.3)
-        mirror = torch.where(self._even((count, 1), 0, 1) < 0.5, -1.0, 1.0)
+        stage = torch.stack(
+            [
+                self._even((count,), -0.3, 0.3),
+                self._even((count,), -0.3, 0.3),
+                self._even((count,), *SPRITE_SIZE),
+                torch.where(self._even((count,), 0, 1) < 0.5, -1.0, 1.0),
+            ]
+        )
         for sprite, look in zip((sprites, self.cast.effects[effects]), looks, strict=True):
-            layer = self._layer(sprite, dict(zip(_LOOK, look, strict=True)), place, size, mirror)
-            pictures = pictures * (1 - layer[:, 3:]) + layer[:, :3] * layer[:, 3:]
-        lit = (pictures * light.flatten()[:, None, None, None]).clamp(0, 1)
-        shown: Tensor = F.avg_pool2d(lit, self.detail).unflatten(0, (count, FRAMES))
-        return shown
+            rows = (look[_LOOK.index("opacity")].amax(1) > 0).nonzero()[:, 0]
+            layer = self._layer(sprite[rows], look[:, rows], stage[:, rows])
+            opacity = layer[:, :, 3:]
+            pictures[rows] = pictures[rows] * (1 - opacity) + layer[:, :, :3] * opacity
+        lit = (pictures * light[..., None, None, None]).clamp(0, 1)
+        shown: Tensor = F.avg_pool2d(lit.flatten(0, 1), self.detail)
+        return shown.unflatten(0, (count, FRAMES))
 
-    def _layer(
-        self, sprite: Tensor, look: dict[str, Tensor], place: Tensor, size: Tensor, mirror: Tensor
-    ) -> Tensor:
-        """Sprites (B, 4, S, S) as they look in each frame: (B * T, 4, H, W)."""
-        x = (place[0] + look["x"]) * mirror
-        y = place[1] + look["y"]
+    def _layer(self, sprite: Tensor, looks: Tensor, stage: Tensor) -> Tensor:
+        """Sprites (B, 4, S, S) as they look (parts of a Look, B, T) where they stand (x, y, size
+        and mirroring, B): (B, T, 4, H, W)."""
+        look = dict(zip(_LOOK, looks, strict=True))
+        left, top, size, mirror = stage[..., None]
+        x = (left + look["x"]) * mirror
+        y = top + look["y"]
         offset = self.points - torch.stack([x, y], dim=-1).flatten(0, 1)[:, None, None]
         sin, cos = look["angle"].flatten().sin(), look["angle"].flatten().cos()
         turn = torch.stack([cos, sin, -sin, cos], dim=-1).unflatten(1, (1, 2, 2))
@@ -128,7 +136,8 @@ class Director:
         colours = seen[:, :3] / seen[:, 3:].clamp(min=0.05)  # beyond the edge lies black
         colours = colours + white * (1 - colours)
         colours = colours + red * (torch.tensor([1.0, 0.1, 0.1])[:, None, None] - colours)
-        return torch.cat([colours.clamp(0, 1), seen[:, 3:] * opacity], dim=1)
+        layer = torch.cat([colours.clamp(0, 1), seen[:, 3:] * opacity], dim=1)
+        return layer.unflatten(0, (-1, FRAMES))
 
     def _background(self, count: int) -> Tensor:
         """A sky of two colours, before which most clips have a ground: (B, 3, H, W)."""

@@ -24,6 +24,7 @@ PEAK_LEARNING_RATE = 2e-3
 BATCH = 24
 SIDE = 32
 PATCH = 64  # samples
+EXAMPLES = 48  # clips that the starting weights are fitted to
 PIXELS, PATCHES = 160, 32  # asked for in training, of 16,384 and 80, drawn at random
 MASKED = 0.25  # of the training clips are black, as many others silent
 LEAST = 8.1  # keeps the loss positive: minus the least logarithms of the errors
@@ -56,16 +57,17 @@ def config(data: Data) -> PerceiverConfig:
         audio_samples_per_frame=SAMPLES // FRAMES,
         samples_per_patch=PATCH,
         output_shape=[1, FRAMES, SIDE, SIDE],
-        output_num_channels=128,
+        output_num_channels=192,
         _label_trainable_num_channels=128,
         id2label=dict(enumerate(data.train.labels)),
     )
 
 
-def prepare_model(model: PreTrainedModel) -> None:
+def prepare_model(model: PreTrainedModel, data: Data) -> None:
     """Windows for the latents."""
     assert isinstance(model, PerceiverForMultimodalAutoencoding)
-    watch_and_listen(model)
+    examples = Director(data.train, SIDE, 3).clips(EXAMPLES)
+    watch_and_listen(model, inputs_of(examples, model.device))
 
 
 def loss_function(data: Data, device: torch.device, rng: np.random.Generator) -> LossFunction:
@@ -90,7 +92,7 @@ def loss_function(data: Data, device: torch.device, rng: np.random.Generator) ->
         power = audio.square().mean(1).to(device) + 1e-4
         error = (found["audio"].unflatten(1, (-1, PATCH)) - wanted).square().mean((1, 2)) / power
         label = F.cross_entropy(found["label"], clips.labels.to(device), label_smoothing=0.05)
-        total: Tensor = label + 0.5 * (video + 1e-4).log() + 0.5 * (error.mean() + 1e-3).log()
+        total: Tensor = 2 * label + 0.5 * (video + 1e-4).log() + 0.5 * (error.mean() + 1e-3).log()
         return total + LEAST
 
     return loss

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from perceiver_core.attention import MultiHeadAttention, PerceiverLayer
 from perceiver_core.decoders import PerceiverMultimodalDecoder
-from perceiver_core.model import PerceiverModel
 from perceiver_core.postprocessors import PerceiverMultimodalPostprocessor
 from perceiver_core.tasks.multimodal_autoencoding import PerceiverForMultimodalAutoencoding
 
@@ -29,9 +28,8 @@ VIDEO_WAVES = ((2.5, 32.0, 4), (2.5, 16.0, 3), (2.5, 16.0, 3))
 HALF = 20  # channels of either code
 FLAG = 1.5  # in a channel of either modality's own
 STRENGTH = HALF / 2 + FLAG**2  # of a code times itself
-QUIET = 0.3  # the trunk starts as little more than what it is given
-FAINT = 0.02  # and says next to nothing
-CONTENT = 4.0  # samples and colours outweigh the features of their places
+QUIET = 0.1  # the trunk starts as little more than what it is given
+CONTENT = 2.5  # samples and colours outweigh the features of their places
 
 
 def code(places: Tensor, blur: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Tensor:
@@ -61,14 +59,17 @@ def normalised(elements: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def watch_and_listen(model: PerceiverForMultimodalAutoencoding) -> None:
-    """Aim the encoder's heads, half of the trunk's and the decoder."""
+def watch_and_listen(
+    model: PerceiverForMultimodalAutoencoding, examples: dict[str, Tensor]
+) -> None:
+    """Aim the encoder's heads, half of the trunk's and the decoder, and read the outputs off, as
+    some example inputs ask."""
     config, perceiver = model.config, model.perceiver
     sound = grid(config.num_frames * config.audio_samples_per_frame // config.samples_per_patch)
     _, frames, height, width = config.output_shape
     steps = torch.tensor([frames / GRID[0], height / 4 / GRID[1], width / 4 / GRID[2]])
     video = (grid(*GRID) + 0.5) * steps - 0.5  # the middles of the windows
-    inputs = _plain(perceiver, (frames, height, width), sound.shape[0] * config.samples_per_patch)
+    inputs = perceiver.preprocess(examples).inputs
     _number(perceiver.embeddings.latents, sound, video)
 
     own = normalised(perceiver.embeddings.latents[None, : -GUIDES or None])
@@ -78,8 +79,9 @@ def watch_and_listen(model: PerceiverForMultimodalAutoencoding) -> None:
         later = ((head + 0.5) / read.num_heads - 0.5) * steps[0] * torch.tensor([1.0, 0, 0])
         looked = torch.cat([code(sound), code(video + later)])
         _aim(read, head, (own, looked), (normalised(inputs)[:, : len(keys)], keys), 20.0)
-    content = max(config.samples_per_patch, 48)
-    read.value.weight[:, :content] *= CONTENT
+    read.value.weight *= 1 / CONTENT
+    read.value.weight[:, : max(config.samples_per_patch, 48)] *= CONTENT**2
+    perceiver.encoder.cross_attention.mlp.dense2.weight *= QUIET
 
     seen = normalised(perceiver.attend(inputs))[:, : own.shape[1]]
     places = torch.cat([code(sound), code(video)])
@@ -92,31 +94,18 @@ def watch_and_listen(model: PerceiverForMultimodalAutoencoding) -> None:
             _aim(attention, head, (seen, looked), (seen, places), 8.0)
         for dense in (layer.attention.output.dense, layer.mlp.dense2):
             dense.weight *= QUIET
-    _aim_decoder(model, sound, video, perceiver.encoder.process(perceiver.attend(inputs)))
-    outputs = perceiver.output_postprocessor
-    assert isinstance(outputs, PerceiverMultimodalPostprocessor)
-    for modality in outputs.modalities.values():
-        cast(nn.Linear, modality.classifier).weight *= FAINT
-
-
-def _plain(perceiver: PerceiverModel, size: tuple[int, int, int], samples: int) -> Tensor:
-    """Some clips of patches in colours of their own and of noise, preprocessed."""
-    frames, height, width = size
-    patches = torch.rand(8, frames, 3, height // 4, width // 4)
-    image = patches.repeat_interleave(4, -1).repeat_interleave(4, -2)
-    image = image + 0.1 * torch.randn_like(image)
-    noise = 0.2 * torch.rand(8, 1, 1) * torch.randn(8, samples, 1)
-    label = torch.zeros(8, perceiver.config.num_labels)
-    return perceiver.preprocess({"image": image, "audio": noise, "label": label}).inputs
+    latents = perceiver.encoder.process(perceiver.attend(inputs))
+    _aim_decoder(model, sound, video, latents)
+    _read_off(model, latents, examples)
 
 
 def _number(latents: Tensor, sound: Tensor, video: Tensor) -> None:
     """Each latent starts with the code of its place in channels of its modality's own; the guides,
     the last ones, with a channel each."""
-    latents.mul_(0.3)
+    latents.mul_(0.05)
     width, guides = HALF + 2, slice(2 * HALF + 4, 2 * HALF + 4 + GUIDES)
-    latents[: len(sound), :width] = code(sound)
-    latents[len(sound) : -GUIDES, width : 2 * width] = code(video)
+    latents[: len(sound), :width] = 2 * code(sound)
+    latents[len(sound) : -GUIDES, width : 2 * width] = 2 * code(video)
     latents[:-GUIDES, guides] = 0
     latents[-GUIDES:, guides] = 3 * torch.eye(GUIDES)
 
@@ -137,8 +126,7 @@ def _aim(
     ):
         projection.weight[first : first + attention.qk_per_head] *= 0.3
         flat, codes = table.flatten(0, 1), wanted.repeat(len(table), 1)
-        ridge = 1e-4 * len(flat) * torch.eye(flat.shape[1])
-        rows = torch.linalg.solve(flat.T @ flat + ridge, flat.T @ codes).T
+        rows = _solve(flat, codes, 1e-4).T
         projection.weight[first : first + wanted.shape[1]] = gain * strength * rows
 
 
@@ -160,6 +148,38 @@ def _aim_decoder(
     guides[:, HALF + 1] = 4.0  # with FLAG: about as much as the windows around a pixel
     guides[:, HALF + 2 :] = torch.cat([torch.eye(GUIDES // 2), -torch.eye(GUIDES // 2)])
     windows = nn.functional.pad(torch.cat([code(sound), code(video)]), (0, signals.shape[1]))
-    attention = decoder.decoder.decoding_cross_attention.attention.self
+    layer = decoder.decoder.decoding_cross_attention
+    layer.mlp.dense2.weight *= QUIET
+    attention = layer.attention.self
     asked = (normalised(torch.cat(queries, dim=1)), torch.cat([heard, watched]))
     _aim(attention, 0, asked, (normalised(latents), torch.cat([windows, guides])), 18.0)
+
+
+def _read_off(
+    model: PerceiverForMultimodalAutoencoding, latents: Tensor, wanted: dict[str, Tensor]
+) -> None:
+    """The last projections by least squares: of the sound, and of the colours of some pixels."""
+    perceiver = model.perceiver
+    decoder, outputs = perceiver.decoder, perceiver.output_postprocessor
+    assert isinstance(decoder, PerceiverMultimodalDecoder)
+    assert isinstance(outputs, PerceiverMultimodalPostprocessor)
+    colours = wanted["image"].movedim(2, -1).flatten(1, 3)
+    pixels = torch.randperm(colours.shape[1])[:512]
+    samples = wanted["audio"].flatten(1).unflatten(1, (-1, model.config.samples_per_patch))
+    for name, points, values in (
+        ("audio", torch.arange(samples.shape[1]), samples),
+        ("image", pixels, colours[:, pixels]),
+    ):
+        query = decoder.modality_query(name, latents[:1], points=points)
+        found = perceiver.decode(latents, query).flatten(0, 1)
+        last = cast(nn.Linear, outputs.modalities[name].classifier)
+        mean = values.mean((0, 1))
+        last.weight.copy_(_solve(found - found.mean(0), values.flatten(0, 1) - mean, 0.01).T)
+        last.bias.copy_(mean - last.weight @ found.mean(0))
+
+
+def _solve(table: Tensor, wanted: Tensor, ridge: float) -> Tensor:
+    """(P, C), (P, K) -> (C, K): table @ found is nearly what is wanted."""
+    square = table.T @ table
+    square.diagonal().add_(ridge * square.diagonal().mean())
+    return torch.linalg.solve(square, table.T @ wanted)
