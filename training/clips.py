@@ -136,7 +136,7 @@ class Director:
         colours = seen[:, :3] / seen[:, 3:].clamp(min=0.05)  # beyond the edge lies black
         colours = colours + white * (1 - colours)
         colours = colours + red * (torch.tensor([1.0, 0.1, 0.1])[:, None, None] - colours)
-        layer = torch.cat([colours.clamp(0, 1), seen[:, 3:] * opacity], dim=1)
+        layer: Tensor = torch.cat([colours.clamp(0, 1), seen[:, 3:] * opacity], dim=1)
         return layer.unflatten(0, (-1, FRAMES))
 
     def _background(self, count: int) -> Tensor:

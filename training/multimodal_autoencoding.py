@@ -20,11 +20,11 @@ from training.optimise import LossFunction
 from training.watch_and_listen import GRID, GUIDES, watch_and_listen
 
 MODEL = PerceiverForMultimodalAutoencoding
-PEAK_LEARNING_RATE = 2e-3
+PEAK_LEARNING_RATE = 4e-4
 BATCH = 24
 SIDE = 32
 PATCH = 64  # samples
-EXAMPLES = 48  # clips that the starting weights are fitted to
+EXAMPLES = 96  # clips that the starting weights are fitted to
 PIXELS, PATCHES = 160, 32  # asked for in training, of 16,384 and 80, drawn at random
 MASKED = 0.25  # of the training clips are black, as many others silent
 LEAST = 8.1  # keeps the loss positive: minus the least logarithms of the errors
@@ -67,6 +67,8 @@ def prepare_model(model: PreTrainedModel, data: Data) -> None:
     """Windows for the latents."""
     assert isinstance(model, PerceiverForMultimodalAutoencoding)
     examples = Director(data.train, SIDE, 3).clips(EXAMPLES)
+    examples.audio[::4] = 0.1 * torch.randn_like(examples.audio[::4])  # any sound, not these only
+    examples.frames[1::8], examples.audio[2::8] = 0, 0
     watch_and_listen(model, inputs_of(examples, model.device))
 
 

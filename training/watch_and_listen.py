@@ -28,7 +28,10 @@ VIDEO_WAVES = ((2.5, 32.0, 4), (2.5, 16.0, 3), (2.5, 16.0, 3))
 HALF = 20  # channels of either code
 FLAG = 1.5  # in a channel of either modality's own
 STRENGTH = HALF / 2 + FLAG**2  # of a code times itself
-QUIET = 0.1  # the trunk starts as little more than what it is given
+QUIET = 0.01  # the trunk starts as little more than what it is given
+SOFT = 0.3  # so does what follows the decoder's attention, but colours need some of it
+LABEL_COPIES = 400  # that the label asks all latents alike counts as much as some pixels
+LOUD = 3.0  # the code of its place in a latent
 CONTENT = 2.5  # samples and colours outweigh the features of their places
 
 
@@ -79,8 +82,9 @@ def watch_and_listen(
         later = ((head + 0.5) / read.num_heads - 0.5) * steps[0] * torch.tensor([1.0, 0, 0])
         looked = torch.cat([code(sound), code(video + later)])
         _aim(read, head, (own, looked), (normalised(inputs)[:, : len(keys)], keys), 20.0)
-    read.value.weight *= 1 / CONTENT
-    read.value.weight[:, : max(config.samples_per_patch, 48)] *= CONTENT**2
+    content = max(config.samples_per_patch, 48)
+    read.value.weight[:, :content] *= CONTENT
+    read.value.weight[:, content:] = 0
     perceiver.encoder.cross_attention.mlp.dense2.weight *= QUIET
 
     seen = normalised(perceiver.attend(inputs))[:, : own.shape[1]]
@@ -104,8 +108,8 @@ def _number(latents: Tensor, sound: Tensor, video: Tensor) -> None:
     the last ones, with a channel each."""
     latents.mul_(0.05)
     width, guides = HALF + 2, slice(2 * HALF + 4, 2 * HALF + 4 + GUIDES)
-    latents[: len(sound), :width] = 2 * code(sound)
-    latents[len(sound) : -GUIDES, width : 2 * width] = 2 * code(video)
+    latents[: len(sound), :width] = LOUD * code(sound)
+    latents[len(sound) : -GUIDES, width : 2 * width] = LOUD * code(video)
     latents[:-GUIDES, guides] = 0
     latents[-GUIDES:, guides] = 3 * torch.eye(GUIDES)
 
@@ -143,15 +147,17 @@ def _aim_decoder(
     signals = torch.cat([phases.sin(), phases.cos()], dim=-1)
     heard = nn.functional.pad(code(sound), (0, signals.shape[1]))
     watched = torch.cat([code(places, (5.0, 0.8, 0.8)), signals], dim=-1)
-    queries = [decoder.modality_query(name, latents[:1]) for name in ("audio", "image")]
+    names = ("audio", "image", *["label"] * LABEL_COPIES)
+    queries = [decoder.modality_query(name, latents[:1]) for name in names]
+    anywhere = torch.zeros(LABEL_COPIES, HALF + 2 + signals.shape[1])
     guides = torch.zeros(GUIDES, HALF + 2 + signals.shape[1])
     guides[:, HALF + 1] = 4.0  # with FLAG: about as much as the windows around a pixel
     guides[:, HALF + 2 :] = torch.cat([torch.eye(GUIDES // 2), -torch.eye(GUIDES // 2)])
     windows = nn.functional.pad(torch.cat([code(sound), code(video)]), (0, signals.shape[1]))
     layer = decoder.decoder.decoding_cross_attention
-    layer.mlp.dense2.weight *= QUIET
+    layer.mlp.dense2.weight *= SOFT
     attention = layer.attention.self
-    asked = (normalised(torch.cat(queries, dim=1)), torch.cat([heard, watched]))
+    asked = (normalised(torch.cat(queries, dim=1)), torch.cat([heard, watched, anywhere]))
     _aim(attention, 0, asked, (normalised(latents), torch.cat([windows, guides])), 18.0)
 
 
@@ -165,17 +171,20 @@ def _read_off(
     assert isinstance(outputs, PerceiverMultimodalPostprocessor)
     colours = wanted["image"].movedim(2, -1).flatten(1, 3)
     pixels = torch.randperm(colours.shape[1])[:512]
-    samples = wanted["audio"].flatten(1).unflatten(1, (-1, model.config.samples_per_patch))
-    for name, points, values in (
-        ("audio", torch.arange(samples.shape[1]), samples),
-        ("image", pixels, colours[:, pixels]),
+    samples = wanted["audio"].flatten(1)
+    loudness = (samples.square().mean(1) + 1e-4).sqrt()[:, None, None]
+    patches = samples.unflatten(1, (-1, model.config.samples_per_patch))
+    for name, points, values, scale in (
+        ("audio", torch.arange(patches.shape[1]), patches, loudness),
+        ("image", pixels, colours[:, pixels], torch.ones(1, 1, 1)),
     ):
         query = decoder.modality_query(name, latents[:1], points=points)
-        found = perceiver.decode(latents, query).flatten(0, 1)
+        found = nn.functional.pad(perceiver.decode(latents, query), (0, 1), value=1.0)
+        rows = _solve((found / scale).flatten(0, 1), (values / scale).flatten(0, 1), 1e-4).T
         last = cast(nn.Linear, outputs.modalities[name].classifier)
-        mean = values.mean((0, 1))
-        last.weight.copy_(_solve(found - found.mean(0), values.flatten(0, 1) - mean, 0.01).T)
-        last.bias.copy_(mean - last.weight @ found.mean(0))
+        last.weight.copy_(rows[:, :-1])
+        last.bias.copy_(rows[:, -1])
+    cast(nn.Linear, outputs.modalities["label"].classifier).weight *= QUIET
 
 
 def _solve(table: Tensor, wanted: Tensor, ridge: float) -> Tensor:
