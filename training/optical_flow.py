@@ -108,7 +108,7 @@ def flow_at(model: PreTrainedModel, frames: Tensor, chosen: Tensor) -> Tensor:
     return flow.flatten(1, -2).float() * PIXELS
 
 
-def prepare_model(model: PreTrainedModel) -> None:
+def prepare_model(model: PreTrainedModel, data: Data) -> None:
     """Windows for the latents to look through, queries that ask the latents around them."""
     assert isinstance(model, PerceiverForOpticalFlow)
     look_around(model)

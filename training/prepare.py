@@ -5,13 +5,14 @@ import logging
 import tempfile
 from pathlib import Path
 
-from training.sources import fashion, fill_mask, language_id, optical_flow
+from training.sources import fashion, fill_mask, language_id, multimodal_autoencoding, optical_flow
 
 MAKERS = {
     "language-id": language_id.prepare,
     "fashion": fashion.prepare,
     "fill-mask": fill_mask.prepare,
     "flow": optical_flow.prepare,
+    "multimodal": multimodal_autoencoding.prepare,
 }
 
 

@@ -23,6 +23,7 @@ RECIPES = {
     "tiny-fashion": ("training.fashion", "fashion.npz"),
     "tiny-fill-mask": ("training.fill_mask", "fill-mask.npz"),
     "tiny-flow": ("training.optical_flow", "flow.npz"),
+    "tiny-multimodal": ("training.multimodal_autoencoding", "multimodal.npz"),
 }
 
 
@@ -70,7 +71,7 @@ def main(
             if hasattr(recipe, "SPAN"):
                 read_in_order(model.perceiver, recipe.SPAN)
             if hasattr(recipe, "prepare_model"):
-                recipe.prepare_model(model)
+                recipe.prepare_model(model, source)
         model = model.to(place)
         loss = recipe.loss_function(source, place, np.random.default_rng(seed))
         fit(model, loss, Budget(minutes, learning_rate or recipe.PEAK_LEARNING_RATE), folder)
