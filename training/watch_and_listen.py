@@ -191,4 +191,5 @@ def _solve(table: Tensor, wanted: Tensor, ridge: float) -> Tensor:
     """(P, C), (P, K) -> (C, K): table @ found is nearly what is wanted."""
     square = table.T @ table
     square.diagonal().add_(ridge * square.diagonal().mean())
-    return torch.linalg.solve(square, table.T @ wanted)
+    found: Tensor = torch.linalg.solve(square, table.T @ wanted)
+    return found

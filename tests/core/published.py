@@ -36,24 +36,6 @@ MULTIMODAL: dict[str, Any] = {
     "num_labels": 700,
 }
 
-FLOW: dict[str, Any] = {
-    "num_latents": 2048,
-    "d_latents": 512,
-    "d_model": 322,
-    "num_self_attends_per_block": 24,
-    "num_self_attention_heads": 16,
-    "num_cross_attention_heads": 1,
-}
-MULTIMODAL: dict[str, Any] = {
-    "num_latents": 784,
-    "d_latents": 512,
-    "d_model": 704,
-    "num_self_attends_per_block": 8,
-    "num_self_attention_heads": 8,
-    "num_cross_attention_heads": 1,
-    "num_labels": 700,
-}
-
 # class, sizes, parameters, tensors of the state dict
 PUBLISHED = [
     ("PerceiverForMaskedLM", LANGUAGE, 201_108_230, 457),

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from transformers.models.perceiver import modeling_perceiver as peer
 
 from perceiver_core import tasks
 from perceiver_core.pipelines import open_pipeline
+from perceiver_core.pipelines.optical_flow import FramePair
 from perceiver_core.pipelines.text_classification import TextClassificationInput
 from perceiver_core.tasks import load_model
 from perceiver_core.zoo import EMBEDDED
@@ -22,8 +24,9 @@ LARGEST_FILE = 5_000_000
 
 
 def test_every_embedded_model_is_here():
-    texts_and_pictures = {"tiny-language-id", "tiny-fashion", "tiny-fill-mask"}
-    assert set(EMBEDDED) == texts_and_pictures | {"tiny-multimodal"}
+    assert set(EMBEDDED) == {
+        *("tiny-language-id", "tiny-fashion", "tiny-fill-mask", "tiny-flow", "tiny-multimodal")
+    }
 
 
 def inputs_of(model) -> torch.Tensor | dict[str, torch.Tensor]:
@@ -36,6 +39,8 @@ def inputs_of(model) -> torch.Tensor | dict[str, torch.Tensor]:
             "audio": torch.rand(2, samples, 1, generator=random) * 2 - 1,
             "label": torch.zeros(2, model.config.num_labels),
         }
+    if "Flow" in type(model).__name__:
+        return torch.rand(1, 2, 27, *model.config.train_size, generator=random) * 2 - 1
     if "Image" in type(model).__name__:
         side = model.config.image_size
         return torch.randn(3, 3, side, side, generator=random)
@@ -105,3 +110,20 @@ def test_bfloat16_agrees_with_reference():
     agree = sum(int(a.argmax()) == int(b.argmax()) for a, b in pairs)
     assert len(pairs) > 200
     assert agree >= 0.99 * len(pairs)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -2), (-5, 4)])
+def test_flow_follows_a_picture_that_moves_as_a_whole(shift):
+    """A noisy picture, smoothed, seen through a window that moves: known flow everywhere."""
+    folder = EMBEDDED["tiny-flow"]
+    pipeline, model = open_pipeline(folder), load_model(folder, "fast", "cpu", "float32")
+    height, width = pipeline.config.train_size
+    noise = np.random.default_rng(0).random((height + 40, width + 40, 3))
+    blurred = sum(np.roll(noise, (y, x), (0, 1)) for y in range(-2, 3) for x in range(-2, 3)) / 25
+    scene = np.interp(blurred, (0.3, 0.7), (0, 255)).astype(np.uint8)
+    u, v = shift
+    before = scene[20 : 20 + height, 20 : 20 + width]
+    after = scene[20 - v : 20 - v + height, 20 - u : 20 - u + width]
+    flow = pipeline(model, FramePair(before, after)).flow
+    apart = np.linalg.norm(flow - np.array(shift, np.float32), axis=-1)
+    assert apart.mean() <= 0.3 * np.hypot(*shift) + 0.7
