@@ -173,12 +173,25 @@ async def main():
         async for field in client.stream_optical_flow(frames()):
             break
 
+async def unclosed():
+    global client, fields
+    client = AsyncClient({url!r})
+    fields = client.stream_optical_flow(frames())
+    await anext(fields)
+
 {call}
 print("done", flush=True)
 """
 
 
-@pytest.mark.parametrize("call", ["blocking()", "asyncio.run(main())"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "blocking()",
+        "asyncio.run(main())",
+        "loop = asyncio.new_event_loop(); loop.run_until_complete(unclosed())",
+    ],
+)
 def test_a_process_ends_whose_frames_never_do(call: str, urls, live: LiveServer) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LEAVING.format(url=urls["grpc"], call=call)],

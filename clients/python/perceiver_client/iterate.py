@@ -15,8 +15,8 @@ _END = object()
 async def each(items: Iterable[Any]) -> AsyncGenerator[Any, None]:
     """The items, taken in a thread, one when it is asked for."""
     wanted: SimpleQueue[Future[Any] | None] = SimpleQueue()
-    # A daemon: asyncio and the interpreter wait for the threads of a pool at their end, and an
-    # iterator that is never heard of again would hold them for ever.
+    # Its own: a pool has few threads, and this one is held until there is an item.  A daemon: what
+    # nobody has closed must not hold the process.
     thread = threading.Thread(target=_serve, args=(iter(items), wanted), daemon=True)
     thread.start()
     try:

@@ -37,7 +37,7 @@ class Patience:
     def __init__(
         self, timeout: float, unanswered: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.changed: Callable[[], None] = nothing
+        self.changed: Callable[[], None] = _nothing
         self._timeout, self._unanswered, self._clock = timeout, unanswered, clock
         self._due = 0  # counted where things are sent
         self._had = 0  # counted where answers are read, maybe in another thread
@@ -85,4 +85,4 @@ class Patience:
         self.changed()
 
 
-def nothing() -> None: ...
+def _nothing() -> None: ...
