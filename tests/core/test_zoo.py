@@ -120,7 +120,7 @@ def test_flow_follows_a_picture_that_moves_as_a_whole(shift):
     height, width = pipeline.config.train_size
     noise = np.random.default_rng(0).random((height + 40, width + 40, 3))
     blurred = sum(np.roll(noise, (y, x), (0, 1)) for y in range(-2, 3) for x in range(-2, 3)) / 25
-    scene = np.interp(blurred, (0.3, 0.7), (0, 255)).astype(np.uint8)
+    scene = np.asarray(np.interp(blurred, (0.3, 0.7), (0, 255))).astype(np.uint8)
     u, v = shift
     before = scene[20 : 20 + height, 20 : 20 + width]
     after = scene[20 - v : 20 - v + height, 20 - u : 20 - u + width]
