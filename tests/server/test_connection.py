@@ -44,15 +44,18 @@ async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Strea
         reader, writer = await asyncio.open_connection(sock=client, limit=1024)
         while not server.server_state.connections:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        yield reader, writer, next(iter(server.server_state.connections))
-        writer.close()
-        server.should_exit = True
-        await serving
+        try:
+            yield reader, writer, next(iter(server.server_state.connections))
+        finally:
+            writer.close()
+            server.should_exit = server.force_exit = True
+            await serving
 
 
 async def stuck(connection: Any) -> None:
     """Returns when an answer waits for its reader."""
     while not connection.flow.write_paused:  # noqa: ASYNC110
+        assert not connection.transport.is_closing()
         await asyncio.sleep(0.01)
 
 
