@@ -21,7 +21,7 @@ FLOORS = (
     {"cli", "files", "__main__"},
     {"app"},
     {"rest", "rpc", "oip"},
-    {"engine"},
+    {"engine", "answering", "streams"},
     {"work", "metrics"},
     {"registry", "batcher"},
     {"child", "media_pool", "worker", "media", "media_child"},

@@ -110,9 +110,7 @@ async def test_the_catalogue_lists_every_model_with_its_state(engine: Engine) ->
 
 
 async def test_a_model_of_the_hub_names_the_command_that_brings_it(engine: Engine) -> None:
-    with pytest.raises(
-        Fault, match="`perceiver-server serve --models language-perceiver=FOLDER`"
-    ) as caught:
+    with pytest.raises(Fault, match="`perceiver-server pull language-perceiver`") as caught:
         await engine.predict("fill-mask", [], model="language-perceiver")
     assert caught.value.code == "model_not_pulled"
 
