@@ -5,7 +5,6 @@ Parameter names are the published checkpoints'. Paper: Perceiver IO, section 3.1
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from perceiver_core.config import PerceiverConfig
+from perceiver_core.kernels import quick_attention
 
 ACTIVATIONS: dict[str, nn.Module] = {
     "gelu": nn.GELU(),
@@ -20,13 +20,6 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "relu": nn.ReLU(),
     "selu": nn.SELU(),
 }
-
-# From this number of scores of a request (heads x queries x keys) on, on a CPU, plain matrix
-# products in bfloat16 take half the time of the fused kernel, which multiplies it as slowly as
-# float32 (benchmarks/README.md). Below, calls cost more than products.
-FEW_SCORES = 2**16
-# Scores written out at once: what fits a cache, but no fewer queries than products are quick with.
-BLOCK_SCORES, BLOCK_QUERIES = 2**22, 128
 
 
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -115,43 +108,8 @@ class MultiHeadAttention(nn.Module):
         return weights @ v, weights
 
     def _fast(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        q = q.expand(k.shape[0], -1, -1, -1)
-        scores = self.num_heads * q.shape[2] * k.shape[2]
-        pays = q.dtype == torch.bfloat16 or q.shape[-1] != v.shape[-1]  # which fused would pad
-        if q.device.type == "cpu" and pays and scores >= FEW_SCORES:
-            return self._by_block(q, k, v, mask)
-        return self._fused(q, k, v, mask)
-
-    def _by_block(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """A few heads or queries of a request at a time: their scores stay in the cache, take
-        little memory, and the bits of a request are its own."""
-        q = q * (1.0 / math.sqrt(self.qk_per_head))
-        heads = max(1, BLOCK_SCORES // (q.shape[2] * k.shape[2]))
-        queries = max(BLOCK_QUERIES, BLOCK_SCORES // k.shape[2])
-        context = torch.empty((*q.shape[:3], v.shape[3]), dtype=v.dtype)
-        steps = (range(len(q)), range(0, q.shape[1], heads), range(0, q.shape[2], queries))
-        for i, h, n in itertools.product(*steps):
-            some = (i, h if heads == 1 else slice(h, h + heads))  # of one head: plain matrices
-            own = (*some, slice(n, n + queries))
-            scores = q[own] @ k[some].transpose(-1, -2)
-            if mask is not None:
-                scores += mask[i, 0]
-            context[own] = self.dropout(scores.softmax(dim=-1)) @ v[some]
-        return context
-
-    def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """The fused kernels want one width for q, k and v: the narrower are padded with zeros,
-        which leaves every product as it is."""
-        width, out = max(q.shape[-1], v.shape[-1]), v.shape[-1]
-        q, k, v = (
-            F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v)
-        )
         dropout = self.dropout.p if self.training else 0.0
-        scale = 1.0 / math.sqrt(self.qk_per_head)
-        context: Tensor = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale
-        )
-        return context[..., :out]
+        return quick_attention(q, k, v, mask, 1.0 / math.sqrt(self.qk_per_head), dropout)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """Queries (B or 1, N, C), keys (B, M, C), values (B, M, c) of one head -> (B, N, c)."""
@@ -280,3 +238,12 @@ class PerceiverLayer(nn.Module):
         """Shapes as MultiHeadAttention; the output has the width of x."""
         x, weights = self.attention(x, inputs, mask, head_mask, need_weights)
         return x + self.mlp(self.layernorm(x)), weights
+
+    def projected(self, x: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """A projection of what `forward` gives, by weight (out, channels) and bias (out,), into
+        which the second dense layer is folded: (B, N, out)."""
+        x, _ = self.attention(x, inputs)
+        mlp = self.mlp
+        hidden = mlp.activation(mlp.dense1(self.layernorm(x)))
+        bias = bias + weight @ mlp.dense2.bias
+        return F.linear(x, weight, bias) + F.linear(hidden, weight @ mlp.dense2.weight)

@@ -102,8 +102,14 @@ class PerceiverForMultimodalAutoencoding(PreTrainedModel):
         assert isinstance(decoder, PerceiverMultimodalDecoder)
         assert isinstance(post, PerceiverMultimodalPostprocessor)
         query = decoder.modality_query(name, latents[:1], points=points)
-        logits: Tensor = post.modalities[name](perceiver.decode(latents, query))
-        return logits.float()
+        layer, final = decoder.decoder.decoding_cross_attention, decoder.decoder.final_layer
+        head: Any = post.modalities[name]
+        if name == "label" or not layer.attention.self.folded:  # one query is not worth folding for
+            logits: Tensor = head(perceiver.decode(latents, query))
+            return logits.float()
+        weight, bias = head.classifier.weight, head.classifier.bias
+        values = layer.projected(query, latents, weight @ final.weight, weight @ final.bias + bias)
+        return (values.flatten(1) if name == "audio" else values).float()
 
 
 def _preprocessor(

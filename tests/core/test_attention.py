@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from perceiver_core.attention import BLOCK_SCORES, FEW_SCORES, MultiHeadAttention, additive_mask
+from perceiver_core.attention import MultiHeadAttention, additive_mask
 from perceiver_core.config import PerceiverConfig
+from perceiver_core.kernels import BLOCK_SCORES, FEW_SCORES
 from tests.core import peers
 from tests.tiny import randomise
 
@@ -42,8 +43,8 @@ BLOCKS = [(2**22, 128), (2 * QUERIES * KEYS, 1), (KEYS * 10, 1), (1, 7)]  # all,
 @pytest.mark.parametrize(("qk", "v"), [(32, 32), (32, 80), (64, 16)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_it_is_the_reference(qk, v, masked, scores, queries, monkeypatch):
-    monkeypatch.setattr("perceiver_core.attention.BLOCK_SCORES", scores)
-    monkeypatch.setattr("perceiver_core.attention.BLOCK_QUERIES", queries)
+    monkeypatch.setattr("perceiver_core.kernels.BLOCK_SCORES", scores)
+    monkeypatch.setattr("perceiver_core.kernels.BLOCK_QUERIES", queries)
     x, inputs = batch()
     keep = torch.ones(3, KEYS)
     keep[0, 200:] = 0

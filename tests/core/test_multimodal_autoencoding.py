@@ -116,18 +116,10 @@ def test_a_clip_is_encoded_once_and_only_what_is_wanted_is_decoded(
     pipeline, model = opened
     monkeypatch.setattr(rows, "QUERIES", 50)
     seen, encoded = [], []
-    decode, attend = model.perceiver.decode, model.perceiver.attend
-
-    def counted_decode(latents, queries):
-        seen.append(queries.shape[1])
-        return decode(latents, queries)
-
-    def counted_attend(inputs):
-        encoded.append(inputs)
-        return attend(inputs)
-
-    monkeypatch.setattr(model.perceiver, "decode", counted_decode)
-    monkeypatch.setattr(model.perceiver, "attend", counted_attend)
+    decoding = model.perceiver.decoder.decoder.decoding_cross_attention.attention
+    decoding.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    encoding = model.perceiver.encoder.cross_attention
+    encoding.register_forward_pre_hook(lambda _, given: encoded.append(given))
     (clip,) = pipeline(model, footage(CLIP, outputs=outputs)).clips
     assert len(encoded) == 1
     assert sum(seen) == queries
