@@ -112,8 +112,8 @@ class Director:
             opacity = layer[:, :, 3:]
             pictures[rows] = pictures[rows] * (1 - opacity) + layer[:, :, :3] * opacity
         lit = (pictures * light[..., None, None, None]).clamp(0, 1)
-        shown: Tensor = F.avg_pool2d(lit.flatten(0, 1), self.detail).unflatten(0, (count, FRAMES))
-        return shown
+        shown = F.avg_pool2d(lit.flatten(0, 1), self.detail)
+        return shown.reshape(count, FRAMES, *shown.shape[1:])
 
     def _layer(self, sprite: Tensor, looks: Tensor, stage: Tensor) -> Tensor:
         """Sprites (B, 4, S, S) as they look (parts of a Look, B, T) where they stand (x, y, size
@@ -137,8 +137,7 @@ class Director:
         colours = colours + white * (1 - colours)
         colours = colours + red * (torch.tensor([1.0, 0.1, 0.1])[:, None, None] - colours)
         layer = torch.cat([colours.clamp(0, 1), seen[:, 3:] * opacity], dim=1)
-        frames: Tensor = layer.unflatten(0, (-1, FRAMES))
-        return frames
+        return layer.reshape(-1, FRAMES, *layer.shape[1:])
 
     def _background(self, count: int) -> Tensor:
         """A sky of two colours, before which most clips have a ground: (B, 3, H, W)."""

@@ -20,13 +20,14 @@ from training.optimise import LossFunction
 from training.watch_and_listen import GRID, GUIDES, watch_and_listen
 
 MODEL = PerceiverForMultimodalAutoencoding
-PEAK_LEARNING_RATE = 4e-4
+PEAK_LEARNING_RATE = 5e-4
 BATCH = 24
 SIDE = 32
 PATCH = 64  # samples
 EXAMPLES = 96  # clips that the starting weights are fitted to
 PIXELS, PATCHES = 160, 32  # asked for in training, of 16,384 and 80, drawn at random
 MASKED = 0.25  # of the training clips are black, as many others silent
+QUIETEST = 2e-3  # the power below which a sound need not be copied any better
 LEAST = 8.1  # keeps the loss positive: minus the least logarithms of the errors
 TEST_CLIPS, TEST_BATCH, TEST_PIXELS = 480, 24, 2048
 
@@ -91,10 +92,10 @@ def loss_function(data: Data, device: torch.device, rng: np.random.Generator) ->
         ).logits
         video = (found["image"] - at_pixels(frames, pixels).to(device)).square().mean()
         wanted = audio.unflatten(1, (-1, PATCH))[:, patches].to(device)
-        power = audio.square().mean(1).to(device) + 1e-4
+        power = audio.square().mean(1).to(device) + QUIETEST
         error = (found["audio"].unflatten(1, (-1, PATCH)) - wanted).square().mean((1, 2)) / power
         label = F.cross_entropy(found["label"], clips.labels.to(device), label_smoothing=0.05)
-        total: Tensor = 2 * label + 0.5 * (video + 1e-4).log() + 0.5 * (error.mean() + 1e-3).log()
+        total: Tensor = 4 * label + 0.5 * (video + 1e-4).log() + 0.5 * (error.mean() + 1e-3).log()
         return total + LEAST
 
     return loss

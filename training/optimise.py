@@ -74,11 +74,14 @@ def fit(model: PreTrainedModel, loss_of_batch: LossFunction, budget: Budget, fol
 
 def _optimisers(model: PreTrainedModel, budget: Budget) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for all else (embeddings, latents, norms, biases):
-    in runs of a few thousand steps the orthogonalised updates learn most per step."""
+    in runs of a few thousand steps the orthogonalised updates learn most per step. Not for
+    `classifier`, which samples and colours are read off with: updates as strong in every direction
+    make noise there that is louder than a sound."""
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        matrix = parameter.ndim == 2 and "embeddings" not in name and name.endswith("weight")
+        matrix = parameter.ndim == 2 and name.endswith("weight")
+        matrix = matrix and not any(part in name for part in ("embeddings", "classifier"))
         (matrices if matrix else others).append(parameter)
     rate, decay = budget.learning_rate, budget.weight_decay
     return [
