@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from perceiver_client import Fill, Label, Model
+from perceiver_client import Fill, Format, Label, Model
 from PIL import Image
 
 from tests.live_server import LiveServer
@@ -86,7 +86,12 @@ def test_images_are_bytes_or_paths_and_answered_in_order(way, live: LiveServer, 
 
 
 def test_models(way, live: LiveServer) -> None:
-    expected = [Model(**one) for one in live.http.get("/v1/models").json()["models"]]
+    listed = live.http.get("/v1/models").json()["models"]
+    expected = [
+        Model(**{**one, "format": one["format"] and Format(**one["format"])}) for one in listed
+    ]
     found = way.ask("models")
     assert found == expected
-    assert {"text", "language-perceiver"} <= {model.name for model in found}
+    formats = {model.name: model.format for model in found}
+    assert formats["text"] is formats["language-perceiver"] is None
+    assert formats["clips"] == Format(2, 16, 16, 640, 25, 8000)
