@@ -54,7 +54,7 @@ async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Strea
 
 async def stuck(connection: Any) -> None:
     """Returns when an answer waits for its reader."""
-    while not connection.flow.write_paused:  # noqa: ASYNC110
+    while not connection.flow.write_paused:
         assert not connection.transport.is_closing()
         await asyncio.sleep(0.01)
 
