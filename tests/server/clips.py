@@ -70,6 +70,13 @@ def tone(seconds: float, channels: int = 1, rate: int = RATE) -> np.ndarray[Any,
     return samples
 
 
+def heard(samples: Any, rate: int = RATE) -> av.AudioFrame:
+    """Samples int16 (1, S) as libav has them, without a time."""
+    frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+    frame.sample_rate = rate
+    return frame
+
+
 def box(kind: bytes, body: bytes = b"") -> bytes:
     """An MP4 box."""
     return struct.pack(">I4s", 8 + len(body), kind) + body
