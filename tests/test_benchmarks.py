@@ -42,6 +42,17 @@ def test_models():
     assert all(float(cell) > 0 for cell in row[1:5])
 
 
+def test_whole():
+    rows = table_of("whole", "--only", "clip", "--turns", "1")
+    assert [row[0] for row in rows if row[0].startswith("clip")] == [
+        "clip, label only",
+        "clip, all of it",
+        "clip, weights",
+        "clip, clip",
+    ]
+    assert all(float(cell) > 0 for cell in rows[0][5:9])
+
+
 def test_batching():
     rows = table_of("batching", "--turns", "1", "--seconds", "0.5")
     assert {row[0] for row in rows} == {"on", "off"}

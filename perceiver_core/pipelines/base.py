@@ -21,7 +21,7 @@ Row = dict[str, NDArray[Any]]
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
-BATCH_OUTPUTS = 2**20  # rows that have as many outputs together keep any device busy
+BATCH_OUTPUTS = 2**18  # rows with so many keep a CPU busy for seconds: more gain nothing there
 
 
 class Pipeline(ABC, Generic[Input, Output]):
