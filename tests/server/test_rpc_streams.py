@@ -348,6 +348,9 @@ async def test_pairs_that_can_never_fit_are_told_so(tmp_path: Path) -> None:
     async with flowing(tmp_path, max_queue=TILES) as (_, channel):
         found = await answers(channel, large)
         assert ends(found) == [(1, "too_large"), (2, "too_large")]
+        pairs = [pb.FramePair(frame1=large[0], frame2=large[1])]
+        calling = call(channel, pb.OpticalFlowRequest(inputs=pairs))
+        assert await outcome(calling) == ("RESOURCE_EXHAUSTED", "too_large")
 
 
 async def test_a_drain_answers_what_was_accepted_and_ends_streams(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class Source:
         self.closed = False
         self.answers: dict[int, asyncio.Future[None]] = {}
         self.places: list[int] = []
+        self.answered: list[int] = []
         self._count = count
         self._end = end
 
@@ -43,6 +44,7 @@ class Source:
     async def answer(self, number: int, place: int) -> Answer:
         self.places.append(place)
         await self.waiting(number)
+        self.answered.append(number)
         return Answer([number], "m", 1, {})
 
     def stream(
@@ -125,8 +127,19 @@ async def test_who_is_cancelled_while_he_waits_gives_up_nothing_yet() -> None:
     taking.cancel()
     await asyncio.wait((taking,))
     assert not source.waiting(0).cancelled()
+    await stream.close()
+
+
+async def test_a_late_stream_leaves_it_to_its_items_to_end() -> None:
+    source = Source(1)
+    stream = source.stream()
+    await settled()
+    closing = asyncio.ensure_future(stream.close(late=True))
+    await settled()
+    assert not closing.done()
     source.waiting(0).set_result(None)
-    await stream.close(late=True)
+    await closing
+    assert source.answered == [0]
 
 
 async def test_what_ends_the_items_comes_after_the_answers_before_it() -> None:
