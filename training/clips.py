@@ -62,10 +62,17 @@ class Clips:
 
 
 class Director:
-    """Draws clips of `side` x `side` pixels, each the mean of detail x detail finer ones."""
+    """Draws clips of `side` x `side` pixels, each the mean of detail x detail finer ones.
 
-    def __init__(self, cast: Cast, side: int, seed: int, detail: int = 2) -> None:
+    Disguised, sprites come in other colours and sounds through a filter, each time another: to
+    learn what happens rather than to whom.
+    """
+
+    def __init__(
+        self, cast: Cast, side: int, seed: int, detail: int = 2, disguised: bool = False
+    ) -> None:
         self.cast = cast
+        self.disguised = disguised
         self.side = side
         self.detail = detail
         self.random = torch.Generator().manual_seed(seed)
@@ -98,6 +105,8 @@ class Director:
             effects[rows] = EFFECTS.get(name, STAR)
         pictures = self._background(count)[:, None].repeat(1, FRAMES, 1, 1, 1)
         sprites = self._of_kind(self.cast.sprites, self.cast.sprite_labels, kinds)
+        if self.disguised:
+            sprites = self._repainted(sprites)
         stage = torch.stack(
             [
                 self._even((count,), -0.3, 0.3),
@@ -114,6 +123,15 @@ class Director:
         lit = (pictures * light[..., None, None, None]).clamp(0, 1)
         shown = F.avg_pool2d(lit.flatten(0, 1), self.detail)
         return shown.reshape(count, FRAMES, *shown.shape[1:])
+
+    def _repainted(self, sprites: Tensor) -> Tensor:
+        """Every colour weaker or stronger; a third of the sprites with red, green and blue
+        swapped."""
+        order = torch.rand(len(sprites), 3, generator=self.random).argsort(dim=1)
+        order = torch.where(self._even((len(sprites), 1), 0, 1) < 1 / 3, order, torch.arange(3))
+        colours = sprites[:, :3].gather(1, order[..., None, None].expand_as(sprites[:, :3]))
+        colours = (colours * self._even((len(sprites), 3, 1, 1), 0.6, 1.4)).clamp(max=255)
+        return torch.cat([colours.byte(), sprites[:, 3:]], dim=1)
 
     def _layer(self, sprite: Tensor, looks: Tensor, stage: Tensor) -> Tensor:
         """Sprites (B, 4, S, S) as they look (parts of a Look, B, T) where they stand (x, y, size
@@ -158,11 +176,15 @@ class Director:
         """A sound of each kind from its onset on, a little faster or slower, in some noise."""
         count = len(kinds)
         sounds = F.pad(self._of_kind(self.cast.sounds, self.cast.sound_labels, kinds), (1, 1))
-        speed = self._even((count, 1), 0.87, 1.15)
+        slowest, fastest = (0.78, 1.28) if self.disguised else (0.87, 1.15)
+        speed = self._even((count, 1), slowest, fastest)
         place = (torch.arange(SAMPLES) - onset * SAMPLE_RATE) * speed + 1
         place = place.clamp(0, sounds.shape[1] - 2)
         before, share = place.long(), place.frac()
         heard = sounds.gather(1, before) * (1 - share) + sounds.gather(1, before + 1) * share
+        if self.disguised:
+            sharp = heard - heard.roll(1, 1)
+            heard = heard + self._even((count, 1), -0.6, 1.2) * sharp
         noise = self._even((count, 1), 0, 0.004) * torch.randn(
             (count, SAMPLES), generator=self.random
         )

@@ -1,16 +1,16 @@
-"""A video of what the model has not seen: `python -m training.example_clip examples/clip.mp4`."""
+"""A video of what tiny-multimodal has not seen, as `python -m training.example_clip FILE`."""
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import click
 import torch
-from torch import Tensor
+from torch.nn import functional as F
 
-from training.clips import FRAME_RATE, SAMPLE_RATE, Director, cast
+from training.clips import SAMPLE_RATE, Director, cast
+from training.examples import MP4, video
+from training.examples import SAMPLE_RATE as FILE_RATE
 
 SIDE = 256
 DATA = Path(__file__).parent / "data" / "multimodal.npz"
@@ -26,24 +26,10 @@ def main(file: Path, data: Path, kinds: str, seed: int) -> None:
     held_out = cast(data, "test_")
     wanted = torch.tensor([held_out.labels.index(kind) for kind in kinds.split(",")])
     clips = Director(held_out, SIDE, seed, detail=1).clips(len(wanted), wanted)
-    write(file, clips.frames.flatten(0, 1), clips.audio.flatten())
-
-
-def write(file: Path, frames: Tensor, samples: Tensor) -> None:
-    """Frames (n, 3, H, W) in [0, 1] and sound (S,) in [-1, 1] as MP4 (H.264, AAC)."""
-    pictures = (frames * 255).round().byte().movedim(1, -1).numpy()
-    with av.open(str(file), "w") as container:
-        video = container.add_stream("libx264", FRAME_RATE)
-        video.width, video.height, video.pix_fmt = SIDE, SIDE, "yuv420p"
-        audio = container.add_stream("aac", SAMPLE_RATE, layout="mono")
-        for picture in pictures:
-            shown = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(video.encode(shown))
-        heard = av.AudioFrame.from_ndarray(samples[None].numpy(), format="fltp", layout="mono")
-        heard.sample_rate, heard.time_base, heard.pts = SAMPLE_RATE, Fraction(1, SAMPLE_RATE), 0
-        container.mux(audio.encode(heard))
-        for stream in (video, audio):
-            container.mux(stream.encode(None))
+    frames = (clips.frames.flatten(0, 1) * 255).round().byte().movedim(1, -1).numpy()
+    times = FILE_RATE // SAMPLE_RATE
+    sound = F.interpolate(clips.audio.reshape(1, 1, -1), scale_factor=times, mode="linear")
+    file.write_bytes(video(iter(frames), MP4, sound.flatten().numpy()))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def prepare_model(model: PreTrainedModel, data: Data) -> None:
 def loss_function(data: Data, device: torch.device, rng: np.random.Generator) -> LossFunction:
     """Cross-entropy of the label, and the logarithms of the video's and the sound's errors, which
     is what PSNR and SNR measure. Black clips are to stay black, silent ones silent."""
-    director = Director(data.train, SIDE, int(rng.integers(1 << 31)))
+    director = Director(data.train, SIDE, int(rng.integers(1 << 31)), disguised=True)
     random = torch.Generator().manual_seed(int(rng.integers(1 << 31)))
 
     def loss(model: PreTrainedModel) -> Tensor:
