@@ -93,11 +93,14 @@ class Talk:
     async def codes(self, count: int) -> list[str]:
         return [ends([await self.calling.read()])[0][1] for _ in range(count)]
 
+    async def to_the_end(self) -> None:
+        while await self.calling.read() is not grpc.aio.EOF:
+            pass
+
     async def refusal(self) -> tuple[str, str]:
         """(status, perceiver-code) of its end, which answers may come before."""
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            while await self.calling.read() is not grpc.aio.EOF:
-                pass
+            await self.to_the_end()
         return of_error(error.value)[:2]
 
 
