@@ -1,4 +1,4 @@
-"""Every command of the README runs, and answers as printed there.
+"""Every command of the pages that users read runs, and answers as printed there.
 
 A `console` block holds commands after `$ ` and what they print. JSON is compared value by value,
 other output as it stands, where `…` stands for anything; numbers to 0.02, for another processor
@@ -21,25 +21,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for page in (
+        ROOT / "README.md",
+        ROOT / "clients" / "python" / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+}
 TOLERANCE = 0.02
 NUMBER = r"\d+\.\d+"
 
 
-def blocks(kind: str, readme: str = README) -> list[str]:
-    """What stands in the blocks of a kind, in order."""
-    return re.findall(rf"^```{kind}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+def blocks(kind: str) -> list[tuple[str, str]]:
+    """(page, what stands in a block of the kind), in order."""
+    found = re.compile(rf"^```{kind}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [(page, block) for page, text in PAGES.items() for block in found.findall(text)]
 
 
-def console_steps(readme: str = README) -> list[tuple[str, str]]:
-    """(command, expected output) of every `console` block, in order."""
+def console_steps() -> list[tuple[str, str, str]]:
+    """(page, command, expected output) of every `console` block, in order."""
     steps = []
-    for text in blocks("console", readme):
+    for page, text in blocks("console"):
         for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
             lines = part.splitlines()
             end = next(i for i, line in enumerate(lines) if not line.endswith("\\"))
             command = "\n".join(lines[: end + 1])
-            steps.append((command, "\n".join(lines[end + 1 :]).strip()))
+            steps.append((page, command, "\n".join(lines[end + 1 :]).strip()))
     return steps
 
 
@@ -82,8 +90,8 @@ def run(command: str, served: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(("command", "expected"), console_steps())
-def test_command_prints_what_the_readme_says(served, command, expected):
+@pytest.mark.parametrize(("page", "command", "expected"), console_steps())
+def test_command_prints_what_the_page_says(served, page, command, expected):
     same_output(run(command, served), expected)
 
 
@@ -116,36 +124,37 @@ def same_values(found: object, expected: object) -> None:
         assert found == expected
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_block_runs(served, code, monkeypatch):
-    run_python(code, served, monkeypatch)
-
-
-def run_python(code: str, served: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "code"), blocks("python"))
+def test_python_block_runs(served, page, code, monkeypatch):
     monkeypatch.chdir(ROOT)
     with redirect_stdout(io.StringIO()) as printed:
-        exec(compile(addressed(code, served), "README.md", "exec"), {})  # noqa: S102  # it is our README
+        exec(compile(addressed(code, served), page, "exec"), {})  # noqa: S102  # it is our page
     comments = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
     same_output(printed.getvalue(), "…".join(["", *comments, ""]))
 
 
 def test_make_targets_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    pages = [ROOT / page for page in ("README.md", "CONTRIBUTING.md")]
-    pages += [ROOT / part / "README.md" for part in ("benchmarks", "deploy")]
-    for page in pages:
-        used = set(re.findall(r"^(?:\| `)?make ([a-z-]+)", page.read_text(), re.MULTILINE))
-        assert used <= targets, page.name
+    others = ("CONTRIBUTING.md", "benchmarks/README.md", "deploy/README.md")
+    for page, text in {**PAGES, **{name: (ROOT / name).read_text() for name in others}}.items():
+        used = set(re.findall(r"(?:^|[|`] *`?)make ([a-z-]+)", text, re.MULTILINE))
+        assert used <= targets, page
+
+
+def test_links_lead_somewhere():
+    for page, text in PAGES.items():
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert ((ROOT / page).parent / link).exists(), (page, link)
 
 
 def test_every_setting_is_documented():
     from server.config import Settings
 
-    missing = [name for name in Settings.model_fields if f"`{name}`" not in README]
-    assert not missing
+    page = PAGES["docs/configuration.md"]
+    assert not [name for name in Settings.model_fields if f"| `{name}` |" not in page]
 
 
 def test_every_error_code_is_documented():
     from server.errors import KINDS
 
-    assert not [code for code in KINDS if f"`{code}`" not in README]
+    assert not [code for code in KINDS if f"`{code}`" not in PAGES["docs/rest.md"]]
