@@ -16,6 +16,7 @@ CUTOUTS = 3  # at most, in one pair
 CUTOUT_SHARE = 0.6
 STILL_SHARE = 0.2  # of the photographs: a camera that stands
 LARGE_SHARE = 0.3  # of the shifts are drawn evenly up to three times `reach`
+LEVEL_SHARE = 0.5  # of those go along a row: cameras pan, eyes sit side by side
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class Director:
         zoom = torch.exp(0.04 * self._normal(count))
         motion = self._map(zoom, 0.06 * self._normal(count))
         small, large = reach * self._normal((count, 2)), self._even((count, 2), -3.0, 3.0) * reach
+        is_level = self._even(count, 0, 1) < LEVEL_SHARE
+        large[is_level, 1] *= 0.05
         is_large = self._even((count, 1), 0, 1) < LARGE_SHARE
         motion[:, :, 2] = torch.where(is_large, large, small)
         return motion

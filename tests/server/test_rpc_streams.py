@@ -1,14 +1,9 @@
-"""Streams of frames at the gRPC door: pairs and what breaks them, what ends a stream, waiting for
-room.  The worker needs no torch (light_worker): of two frames it tells how much colours grow."""
+"""Streams of frames at the gRPC door: pairs and what breaks them, options, formats. The worker
+needs no torch (light_worker): of two frames it tells how much colours grow."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -21,11 +16,10 @@ from PIL import Image
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Engine
-from server.streams import WINDOW
+from tests.server.flow_talks import GOOD, TILES, answers, flowing
 from tests.server.pictures import file_of
 from tests.server.rpc_calls import (
     call,
-    door,
     ends,
     field_of,
     frames,
@@ -35,31 +29,10 @@ from tests.server.rpc_calls import (
     raw,
     streaming,
 )
-from tests.server.serving import at_rest, computed, ended, lawful, light, until, waiting
-from tests.tiny import make_optical_flow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TASK = "optical-flow"
-SIZE, OTHER_SIZE = (24, 40), (30, 30)  # four tiles each
-TILES = 4
-GOOD = noise(10, *SIZE)
-OTHERS = noise(10, *OTHER_SIZE)
-
-
-@asynccontextmanager
-async def flowing(folder: Path, **given: Any) -> AsyncIterator[tuple[Engine, Any]]:
-    """A running engine whose default model for flow is `flow`, and a channel to it."""
-    if not (folder / "models" / "flow").exists():
-        make_optical_flow(folder / "models" / "flow")
-    defaults = {"text-classification": "tiny", TASK: "flow"}
-    async with light(folder, default_models=defaults, **given) as engine:
-        engine.media.start()
-        async with door(engine) as channel:
-            assert len(await answers(channel, map(raw, GOOD[:2]))) == 1
-            yield engine, channel
-        await until(lambda: at_rest(engine))
-        assert lawful(engine)
+OTHERS = noise(10, 30, 30)  # of another size, as many tiles
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -70,54 +43,9 @@ async def open_door(
         yield opened
 
 
-async def answers(channel: Any, images: Iterable[pb.Image], **options: Any) -> list[Any]:
-    """All of a stream."""
-    return [one async for one in streaming(channel, "StreamOpticalFlow")(frames(images, **options))]
-
-
 def growth(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     grown: np.ndarray[Any, Any] = second[..., :2].astype(np.float32) - first[..., :2]
     return grown
-
-
-class Talk:
-    """A stream whose messages and answers alternate as a test likes."""
-
-    def __init__(self, channel: Any, **options: Any) -> None:
-        self.calling = streaming(channel, "StreamOpticalFlow")(**options)
-
-    async def send(self, images: Sequence[pb.Image]) -> None:
-        for image in images:
-            await self.calling.write(pb.FlowFrame(frame=image))
-
-    async def codes(self, count: int) -> list[str]:
-        return [ends([await self.calling.read()])[0][1] for _ in range(count)]
-
-    async def rest(self) -> list[str]:
-        codes = []
-        while (answer := await self.calling.read()) is not grpc.aio.EOF:
-            codes += [code for _, code in ends([answer])]
-        return codes
-
-    async def refusal(self) -> tuple[str, str]:
-        """(status, perceiver-code) of its end, whatever is answered before."""
-        with pytest.raises(grpc.aio.AioRpcError) as error:
-            await self.rest()
-        return of_error(error.value)[:2]
-
-
-@asynccontextmanager
-async def stopped(engine: Engine) -> AsyncIterator[int]:
-    """The worker stands still until the block ends, or it is killed."""
-    pid = engine.worker.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield pid
-    finally:
-        if engine.worker.pid == pid:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 async def test_each_frame_is_sent_once_and_answered_in_order(open_door: Any) -> None:
@@ -185,9 +113,8 @@ async def test_files_and_pixels_are_the_same_frames(open_door: Any) -> None:
     for kind in ("JPEG", "WEBP"):
         image = pb.Image(file=file_of(Image.fromarray(GOOD[0]), kind))
         assert ends(await answers(channel, [image] * 2)) == [(1, "ok")]
-    for one, other in ((0, 1), (1, 0)):
-        pair = pb.FramePair(frame1=(raw(GOOD[0]), files[0])[one], frame2=raw(GOOD[1]))
-        del other
+    for frame1 in (raw(GOOD[0]), files[0]):
+        pair = pb.FramePair(frame1=frame1, frame2=raw(GOOD[1]))
         found = await call(channel, pb.OpticalFlowRequest(inputs=[pair]))
         assert found.results[0].data == data[2][0]
 
@@ -272,113 +199,3 @@ async def test_what_is_no_message_ends_a_stream_after_its_answers(open_door: Any
             await talk.read()
         assert of_error(error.value)[1] == code
     assert await answers(channel, [raw(GOOD[0])]) == []
-
-
-async def test_a_dying_worker_costs_a_stream_what_it_had_in_hand(open_door: Any) -> None:
-    engine, channel = open_door
-    talk = Talk(channel)
-    await talk.send([raw(frame) for frame in GOOD[:2]])
-    assert await talk.codes(1) == ["ok"]
-    async with stopped(engine) as pid:
-        await talk.send([raw(GOOD[2])])
-        await until(lambda: sum(engine.ledger.in_flight.values()) == 1)
-        await talk.send([raw(GOOD[3])])
-        await until(waiting(engine, 1))
-        os.kill(pid, signal.SIGKILL)
-        assert await talk.codes(2) == ["worker_died", "ok"]
-    await talk.send([raw(GOOD[4])])
-    assert await talk.codes(1) == ["ok"]
-    await talk.calling.done_writing()
-    assert await talk.rest() == []
-
-
-async def test_a_client_that_leaves_takes_its_pairs_along(open_door: Any) -> None:
-    engine, channel = open_door
-    before = computed(engine), ended(engine, "cancelled")
-    talks = [Talk(channel), Talk(channel, timeout=600)]
-    async with stopped(engine):
-        await talks[0].send([raw(frame) for frame in GOOD[:2]])
-        await until(lambda: sum(engine.ledger.in_flight.values()) == 1)
-        await talks[0].send([raw(frame) for frame in GOOD[2:4]])
-        await talks[1].send([raw(frame) for frame in GOOD[:4]])
-        await until(waiting(engine, 5))
-        for talk in talks:
-            talk.calling.cancel()
-        await until(lambda: at_rest(engine))
-        assert ended(engine, "cancelled") == before[1] + 6
-    await answers(channel, map(raw, GOOD[:2]))  # what the device had in hand is counted by now
-    assert computed(engine) == before[0] + 2 * TILES
-
-
-async def test_the_deadline_of_a_stream_is_that_of_its_pairs(open_door: Any) -> None:
-    engine, channel = open_door
-    before = {name: ended(engine, name) for name in ("expired", "cancelled")}
-    async with stopped(engine):
-        talk = Talk(channel, timeout=0.5)
-        await talk.send([raw(frame) for frame in GOOD[:4]])
-        assert (await talk.refusal())[0] == "DEADLINE_EXCEEDED"
-        await until(lambda: at_rest(engine))
-    assert ended(engine, "cancelled") == before["cancelled"]
-    assert ended(engine, "expired") == before["expired"] + 3
-
-
-async def test_a_pair_that_takes_too_long_is_told_so_and_the_stream_lives(tmp_path: Path) -> None:
-    async with flowing(tmp_path, timeout_ms=2000) as (engine, channel):
-        talk = Talk(channel)
-        async with stopped(engine):
-            await talk.send([raw(frame) for frame in GOOD[:2]])
-            assert await talk.codes(1) == ["deadline"]
-        await talk.send([raw(GOOD[2])])
-        assert await talk.codes(1) == ["ok"]
-        talk.calling.cancel()
-
-
-async def test_streams_wait_for_room_where_calls_are_refused(tmp_path: Path) -> None:
-    async with flowing(tmp_path, max_queue=TILES, max_batch=1) as (engine, channel):
-        async with stopped(engine):
-            streams = [asyncio.ensure_future(answers(channel, map(raw, GOOD))) for _ in range(3)]
-            await until(lambda: sum(engine.ledger.queued.values()) == 3 * WINDOW - 1)
-            assert await unary(channel) == ("RESOURCE_EXHAUSTED", "queue_full")
-            assert engine.ledger.waiting_rows <= TILES
-        for found in await asyncio.gather(*streams):
-            assert ends(found) == [(number, "ok") for number in range(1, 10)]
-        assert await unary(channel) == ("OK", "")
-        assert ended(engine, "rejected") == 1
-
-
-async def unary(channel: Any) -> tuple[str, str]:
-    pair = pb.FramePair(frame1=raw(GOOD[0]), frame2=raw(GOOD[1]))
-    return await outcome(call(channel, pb.OpticalFlowRequest(inputs=[pair])))
-
-
-async def test_pairs_that_can_never_fit_are_told_so(tmp_path: Path) -> None:
-    large = [raw(frame) for frame in noise(3, 24, 60)]
-    async with flowing(tmp_path, max_queue=TILES) as (_, channel):
-        found = await answers(channel, large)
-        assert ends(found) == [(1, "too_large"), (2, "too_large")]
-        pairs = [pb.FramePair(frame1=large[0], frame2=large[1])]
-        calling = call(channel, pb.OpticalFlowRequest(inputs=pairs))
-        assert await outcome(calling) == ("RESOURCE_EXHAUSTED", "too_large")
-
-
-async def test_a_drain_answers_what_was_accepted_and_ends_streams(tmp_path: Path) -> None:
-    async with flowing(tmp_path) as (engine, channel):
-        busy, still = Talk(channel), Talk(channel)
-        await still.send([raw(GOOD[0])])
-        async with stopped(engine):
-            await busy.send([raw(frame) for frame in GOOD[:4]])
-            await until(lambda: sum(engine.ledger.received.values()) == 4)
-            draining = asyncio.create_task(engine.drain())
-            assert await still.refusal() == ("UNAVAILABLE", "draining")
-            await busy.send([raw(GOOD[4])])
-        assert await busy.codes(3) == ["ok"] * 3
-        assert await busy.refusal() == ("UNAVAILABLE", "draining")
-        assert await draining
-
-
-async def test_a_stream_that_stands_still_ends(tmp_path: Path) -> None:
-    async with flowing(tmp_path, body_timeout_s=1.0) as (_, channel):
-        talk = Talk(channel)
-        await talk.send([raw(frame) for frame in GOOD[:2]])
-        assert await talk.codes(1) == ["ok"]
-        assert await talk.refusal() == ("CANCELLED", "too_slow")
