@@ -1,7 +1,8 @@
 """Collects the rows of many callers, has them run together, gives every caller his own.
 
 One loop owns the device.  It wakes when rows arrive and never polls: an idle device starts at
-once, a busy one finds the next batch waiting.  The model whose row has waited longest goes next.
+once, a busy one finds the next batch waiting.  The model whose request has waited longest for its
+turn goes next; a request that needs several batches waits for a turn for each.
 Whatever happens, everyone who submitted gets an answer: the loop outlives every exception, and
 rows whose caller has gone, or whose deadline has passed, are dropped before they cost anything.
 """

@@ -1,4 +1,4 @@
-"""Who waits for the device: requests in order of arrival, model by model."""
+"""Who waits for the device: requests in turn, model by model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Entry:
     model: str
     ticket: Ticket
     rows: Sequence[Row]
-    number: int  # in order of arrival, over all models
+    number: int  # whose turn it is, over all models
     answer: asyncio.Future[Computed]
     computed: Computed = field(init=False)
     taken: int = 0
@@ -98,22 +98,28 @@ class Waiting:
         return self._queues.keys()
 
     def oldest(self) -> str | None:
-        """The model whose first request has waited longest."""
+        """The model whose first request has waited longest for its turn."""
         self._prune()
         if not self._queues:
             return None
         return min(self._queues, key=lambda model: next(iter(self._queues[model])).number)
 
     def take(self, model: str, most: int) -> Batch:
-        """Up to `most` rows to run next, from the first requests, whole or in part."""
+        """Up to `most` rows to run next, from the first requests, whole or in part.
+
+        What is left of a large request waits behind all who have come meanwhile: nobody waits for
+        more than a batch of each request before him.
+        """
         self._prune()
         batch: Batch = []
         for entry in list(self._queues.get(model, ())):
             end = min(entry.taken + most - len(batch), len(entry.rows))
             batch += [(entry, row) for row in range(entry.taken, end)]
             entry.taken = end
-            if end == len(entry.rows):
-                self.discard(entry)
+            self.discard(entry)
+            if end < len(entry.rows):
+                entry.number = next(self._numbers)
+                self._queues.setdefault(model, {})[entry] = None
             if len(batch) == most:
                 break
         return batch

@@ -21,7 +21,7 @@ Row = dict[str, NDArray[Any]]
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
-BATCH_OUTPUTS = 2**18  # rows with so many keep a CPU busy for seconds: more gain nothing there
+BATCH_OUTPUTS = 2**16  # rows with so many keep a CPU busy for a second: more gain nothing there
 
 
 class Pipeline(ABC, Generic[Input, Output]):

@@ -202,6 +202,19 @@ async def test_a_request_of_many_items_rides_in_several_batches(engine: Engine) 
     assert answer.batch_size == 32
 
 
+async def test_a_large_request_lets_others_pass_between_its_batches(engine: Engine) -> None:  # T3
+    batches = engine.batcher.batches["tiny"]
+    async with held(engine):
+        large = ask(engine, *texts(100))
+        await until(waiting(engine, 1))
+        small = [ask(engine, text) for text in texts(3)]
+        await until(waiting(engine, 4))
+    await asyncio.gather(*small)
+    assert not large.done()
+    assert engine.batcher.batches["tiny"] - batches <= 3  # one that held, one of each
+    await large
+
+
 async def test_a_failed_item_is_named(engine: Engine) -> None:
     before = computed(engine)
     with pytest.raises(Fault, match=r"^inputs\[2\]: "):

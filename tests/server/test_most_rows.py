@@ -57,7 +57,7 @@ async def test_a_batch_holds_what_the_pipeline_says(
         await until(waiting(engine, 2))
     answers = [await request for request in requests]
     assert engine.batcher.batches["flow"] - batches == 3  # 8 tiles, 3 at a time
-    assert [answer.batch_size for answer in answers] == [3, 2]
+    assert [answer.batch_size for answer in answers] == [3, 3]
     assert np.array_equal(answers[0].outputs[0].flow, expected[0].flow)
 
 
