@@ -164,7 +164,8 @@ async def test_answers_that_are_not_read_end_the_connection_and_no_other(tmp_pat
         opened(engine) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=own) as channel,
     ):
-        beside = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+        watch: Any = channel.unary_stream("/grpc.health.v1.Health/Watch")
+        beside = watch(b"", timeout=30)
         assert await beside.read()
         sleepy = Talk(channel)
         await sleepy.send(large)
