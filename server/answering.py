@@ -21,7 +21,7 @@ from server.media_pool import MediaPool
 from server.metrics import Histograms
 from server.registry import Registry
 from server.waiting import Computed, RowFault
-from server.work import Work, naming, prepare
+from server.work import Work, known_rows, naming, prepare
 
 Render = Callable[[list[Any]], Awaitable[Any]]
 
@@ -111,11 +111,10 @@ class Answering:
         pipeline = await self.registry.pipeline(entry.name)
         check_task(entry.name, pipeline.task, task)
         assert entry.folder is not None
+        if patient:  # before anything is decoded: who waits for room holds what was sent, no more
+            await ticket.admit_in_turn(known_rows(pipeline, items))
         began = perf_counter()
-        grow = _not_yet if patient else ticket.admit
-        work = await prepare(pipeline, items, entry.folder, self.media, self.threads, grow)
-        if patient:
-            await ticket.admit_in_turn(len(work.rows))
+        work = await prepare(pipeline, items, entry.folder, self.media, self.threads, ticket.grow)
         queued = perf_counter()
         self.histograms.decode.labels(entry.name).observe(queued - began)
         computed = await self._compute(ticket, entry, work)
@@ -153,10 +152,6 @@ class Answering:
     def _timeout_s(self, timeout_ms: float | None) -> float:
         asked = self.settings.timeout_ms if timeout_ms is None else timeout_ms
         return min(asked, self.settings.max_timeout_ms) / 1000
-
-
-def _not_yet(_: int) -> None:
-    """Who waits for room waits once, for all his rows: holding some, two could wait for ever."""
 
 
 def _late(seconds: float) -> Fault:

@@ -126,7 +126,8 @@ class Settings(BaseModel):
     )
     body_timeout_s: Seconds = Field(
         30.0,
-        description="A request body that takes longer gets 408; an answer not read by then is cut.",
+        description="A request body that takes longer gets 408; an answer not read by then ends "
+        "its connection.",
     )
     media_timeout_s: Seconds = Field(
         10.0, description="Decoding one image or video may take this long, then it is killed."

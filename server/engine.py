@@ -26,7 +26,7 @@ from server.media_pool import MediaPool
 from server.messages import WorkerOptions, WorkerReply
 from server.metrics import Histograms, Metrics
 from server.registry import ModelStatus, Registry
-from server.streams import WINDOW, Idle, Stream
+from server.streams import WINDOW, Idle, Room, Stream
 from server.work import MAX_ANSWER, MAX_ARRAYS
 
 __all__ = ["Answer", "Engine"]
@@ -68,6 +68,7 @@ class Engine:
         self._metrics = Metrics(histograms, self.ledger, self.batcher, self.registry, self.worker)
         self._threads = ThreadPoolExecutor(2, "arrays")
         self._idle = Idle(settings.body_timeout_s)
+        self.room = Room()
         rooms = (self.ledger, self.registry, self.batcher, self.media, histograms, self._threads)
         self._answering = Answering(settings, self.catalogue, *rooms)
 
@@ -200,8 +201,8 @@ class Engine:
         """An answer or a Fault for each item, in order (server/streams.py); to be closed.
 
         An item may be a Fault, which is its own answer.  `weight` is about how many bytes an item
-        holds; `timeout_ms` is for the whole stream.  Each item is a request of its own, with the
-        default timeout for itself and for each one before it that is still under way.
+        and its answer hold; `timeout_ms` is for the whole stream.  Each item is a request of its
+        own, with the default timeout for itself and for each one before it that is still under way.
         """
         clock = asyncio.get_running_loop().time
         end = math.inf if timeout_ms is None else clock() + timeout_ms / 1000
@@ -219,7 +220,7 @@ class Engine:
                 patient=True,
             )
 
-        return Stream(items, answer, weight, self._idle)
+        return Stream(items, answer, weight, self._idle, self.room)
 
     async def pipeline(self, task: str, model: str | None) -> Pipeline[Any, Any]:
         """What a model can do, without loading it; the Faults of `predict`."""

@@ -111,6 +111,11 @@ class Ticket:
             )
         self._take(rows)
 
+    def grow(self, rows: int) -> None:
+        """Admits as many as are missing to `rows` in all; the Faults of `admit`."""
+        if rows > self._held:
+            self.admit(rows - self._held)
+
     async def admit_in_turn(self, rows: int) -> None:
         """Admits all the `rows` of a request at once, as soon as there is room; Fault too_large.
 

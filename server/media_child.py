@@ -114,8 +114,9 @@ def _preprocessed(folder: Path, encoded: np.ndarray[Any, Any], limits: Limits) -
         return read_video(data, wanted, limits)
 
     pipeline.decode = video if isinstance(pipeline, MultimodalAutoencoding) else image
+    item = pipeline.decoded(item)
+    limits.check_rows(pipeline.row_count(item))
     rows: list[Row] = pipeline.preprocess(item)
-    limits.check_rows(len(rows))
     return rows
 
 

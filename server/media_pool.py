@@ -50,6 +50,8 @@ class MediaPool:
             Child("server.media_child", options, MediaReply, max_body=MAX_MEDIA_BYTES)
             for _ in range(settings.media_processes)
         ]
+        # Held by who has images decoded one by one, while their pixels are in memory.
+        self.turns = asyncio.Semaphore(settings.media_processes)
 
     def start(self) -> None:
         """Starts the children."""

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +17,7 @@ from perceiver_core.pipelines.base import Pipeline
 from server.errors import Fault, fault_of
 from server.frames import Row
 from server.media_pool import MediaPool
+from server.messages import MAX_MEDIA_BYTES
 
 TURN_S = 0.02  # of postprocessing
 MAX_ANSWER = 16 * 1024 * 1024  # characters, roughly
@@ -68,9 +69,28 @@ class Undecoded(ABC):
     def options(self) -> Any:
         """The pipeline's input with the same options and no media: it can be checked at once."""
 
+    def row_count(self, pipeline: Pipeline[Any, Any]) -> int:
+        """Its rows, as far as they are known before it is decoded.  InvalidInput where it has
+        none."""
+        return 1
+
     @abstractmethod
-    async def decoded(self, pipeline: Pipeline[Any, Any], media: MediaPool) -> Any:
-        """The pipeline's input; a Fault or InvalidInput where there is none."""
+    def decoded(
+        self, pipeline: Pipeline[Any, Any], media: MediaPool
+    ) -> AbstractAsyncContextManager[Any]:
+        """The pipeline's input, whose pixels take up memory within the block only; a Fault or
+        InvalidInput where there is none."""
+
+
+def known_rows(pipeline: Pipeline[Any, Any], items: Sequence[Any]) -> int:
+    """How many rows the items make, as far as that is known before they are decoded."""
+    count = 0
+    for item in items:
+        if isinstance(item, Undecoded):
+            count += item.row_count(pipeline)
+        else:
+            count += 1 if pipeline.encoded(item) else pipeline.row_count(item)
+    return count
 
 
 async def prepare(
@@ -83,7 +103,8 @@ async def prepare(
 ) -> Work:
     """Checks every item before any is decoded, then makes the rows.
 
-    `grow` is told of each item's rows beyond the first, as soon as they are known.
+    `grow` is told how many rows there are in all, as far as that is known: of an item that is
+    decoded here before they are made.  Of such an item nothing stays but its rows and options.
     """
     for index, item in enumerate(items):
         with naming(index, len(items)):
@@ -93,27 +114,44 @@ async def prepare(
     made: list[Any] = []
     rows: list[Row] = []
     bounds = [0]
-    size = 0
+    size = held = 0
     for index, item in enumerate(items):
         with naming(index, len(items)):
-            if isinstance(item, Undecoded):
-                item = await item.decoded(pipeline, media)
-                pipeline.check(item)
-            rows += await _rows(pipeline, item, folder, media, threads)
-            size += pipeline.answer_bytes(item, rows[bounds[-1] :])
+            others = len(rows) + len(items) - index - 1
+
+            def grow_by(count: int, others: int = others) -> None:
+                grow(others + count)
+
+            own = await _rows(pipeline, item, folder, media, threads, grow_by)
+            rows += own
+            item = item.options if isinstance(item, Undecoded) else item
+            size += pipeline.answer_bytes(item, own)
             _check_arrays(size)
-            grow(len(rows) - bounds[-1] - 1)
+            held += sum(array.nbytes for row in own for array in row.values())
+            _check_held(held)
         made.append(item)
         bounds.append(len(rows))
     return Work(pipeline, made, rows, bounds)
 
 
 async def _rows(
-    pipeline: Pipeline[Any, Any], item: Any, folder: Path, media: MediaPool, threads: Executor
+    pipeline: Pipeline[Any, Any],
+    item: Any,
+    folder: Path,
+    media: MediaPool,
+    threads: Executor,
+    grow: Callable[[int], None],
 ) -> list[Row]:
     """Media are decoded in their child, arrays cut up in a thread, text is read here."""
+    if isinstance(item, Undecoded):
+        async with item.decoded(pipeline, media) as decoded:
+            pipeline.check(decoded)
+            return await _rows(pipeline, decoded, folder, media, threads, grow)
     if pipeline.encoded(item):
-        return await media.preprocess(folder, item)
+        rows = await media.preprocess(folder, item)
+        grow(len(rows))
+        return rows
+    grow(pipeline.row_count(item))
     if pipeline.media:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(threads, pipeline.preprocess, item)
@@ -137,6 +175,16 @@ def _check_arrays(size: int) -> None:
             "too_large",
             f"the answer's arrays would take {size} bytes, the limit is {MAX_ARRAYS}: ask for a "
             "region, a larger stride, fewer outputs or a shorter video",
+        )
+
+
+def _check_held(size: int) -> None:
+    """Many small files must not become gigabytes that wait."""
+    if size > MAX_MEDIA_BYTES:
+        raise Fault(
+            "too_large",
+            f"the inputs decoded take {size} bytes, the limit is {MAX_MEDIA_BYTES}: send several "
+            "requests",
         )
 
 

@@ -58,6 +58,15 @@ class Pipeline(ABC, Generic[Input, Output]):
         """Whether an item holds media that are still to be decoded."""
         return self.media and isinstance(item, self.input_type)
 
+    def decoded(self, item: Input) -> Input:
+        """A checked item whose media are decoded and checked, where its pipeline has such a form of
+        it. Raises InvalidInput."""
+        return item
+
+    def row_count(self, item: Input) -> int:
+        """How many rows `preprocess` makes of a `decoded` item, known without making them."""
+        return 1
+
     def answer_characters(self, item: Input) -> int:
         """About how long the answer to a checked item is, where an item can ask for much."""
         return 0

@@ -121,7 +121,8 @@ class MultimodalAutoencoding(Pipeline[MultimodalAutoencodingInput | Footage, Rec
         The last clip is filled with its last frame and with silence; sound beyond the last frame
         is dropped.
         """
-        frames, audio = self._decoded(item)
+        footage = self.decoded(item)
+        frames, audio = footage.frames, footage.audio
         clip = self.format
         sound = np.zeros(0, np.float32) if audio is None else audio
         wanted = np.array([name in item.outputs for name in MODALITIES])
@@ -142,17 +143,21 @@ class MultimodalAutoencoding(Pipeline[MultimodalAutoencodingInput | Footage, Rec
             )
         return rows
 
-    def _decoded(self, item: MultimodalAutoencodingInput | Footage) -> Decoded:
-        """The frames and the sound, checked."""
+    def decoded(self, item: MultimodalAutoencodingInput | Footage) -> Footage:
+        """The frames and the sound."""
         if isinstance(item, Footage):
-            return item.frames, item.audio
+            return item
         if self.decode is None:
             raise InvalidInput(
                 "this library reads no video files: give Footage, the frames and samples of one"
             )
         frames, audio = self.decode(item.video, self.format)
         _check_footage(frames, audio, self.format)
-        return frames, audio
+        return Footage(frames, audio, item.outputs, item.top_k)
+
+    def row_count(self, item: MultimodalAutoencodingInput | Footage) -> int:
+        """Clips."""
+        return -(-len(self.decoded(item).frames) // self.format.frames)
 
     def forward(self, model: Any, rows: list[Row]) -> list[Row]:
         """Of what is wanted: `label` float32 (num_labels,), `video` uint8 (T, H, W, 3) with its

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from perceiver_core.errors import InvalidInput
 from perceiver_core.pipelines.base import Pipeline, Row, rows_within
 from perceiver_core.pipelines.image_classification import decode_trusted
-from perceiver_core.tiles import pad_to, tiles_of, weights_of
+from perceiver_core.tiles import pad_to, starts_of, weights_of
 
 Frame = NDArray[np.uint8]
 Region = tuple[int, int, int, int]
@@ -79,37 +79,65 @@ class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
         _, height, width, _, _ = rows[0]["place"]
         return int(height * width) * 8
 
+    def decoded(self, item: OpticalFlowInput | FramePair) -> FramePair:
+        """Two frames of one size that hold the region."""
+        if isinstance(item, FramePair):
+            return item
+        frames = self.decode(item.frame1), self.decode(item.frame2)
+        pair = FramePair(*frames, item.region, item.stride)
+        self.check(pair)
+        return pair
+
+    def row_count(self, item: OpticalFlowInput | FramePair) -> int:
+        """Tiles that hold a wanted pixel."""
+        pair = self.decoded(item)
+        return self.tile_count(pair.frame1.shape[:2], pair.region, pair.stride)
+
+    def tile_count(self, size: tuple[int, ...], region: Region | None, stride: int) -> int:
+        """The same of frames of a size (height, width). Raises InvalidInput for a region that they
+        do not hold."""
+        vertical, horizontal = self._parts(size, region, stride)
+        return len(vertical) * len(horizontal)
+
     def preprocess(self, item: OpticalFlowInput | FramePair) -> list[Row]:
-        """A row for each tile that holds a wanted pixel: its `frames` uint8 (2, h, w, 3); `wanted`
-        int64 (5,), the first row and column of it that are wanted, how many of each, and their
-        stride; `place` int64 (5,), how often the tile counts, the height and width of the answer,
-        and where the tile's part of it begins.
+        """A row for each tile that holds a wanted pixel: its `frames` uint8 (2, h, w, 3), a copy;
+        `wanted` int64 (5,), the first row and column of it that are wanted, how many of each, and
+        their stride; `place` int64 (5,), how often the tile counts, the height and width of the
+        answer, and where the tile's part of it begins.
 
         An image smaller than a tile is padded below and to the right.
         """
-        frame1, frame2 = (
-            self.decode(frame) if isinstance(frame, bytes) else frame
-            for frame in (item.frame1, item.frame2)
-        )
-        _check_frames(frame1, frame2)
-        vertical, horizontal = _wanted(frame1.shape[:2], item.region, item.stride)
+        pair = self.decoded(item)
+        size = pair.frame1.shape[:2]
+        vertical, horizontal = self._parts(size, pair.region, pair.stride)
+        whole = [len(wanted) for wanted in _wanted(size, pair.region, pair.stride)]
         height, width = self.config.train_size
-        pair = np.stack([pad_to(frame, (height, width)) for frame in (frame1, frame2)])
         rows = []
-        for tile in tiles_of((pair.shape[1], pair.shape[2]), (height, width)):
-            top, y, rows_wanted = _part(vertical, tile.top, height)
-            left, x, columns_wanted = _part(horizontal, tile.left, width)
-            if min(rows_wanted, columns_wanted) < 1:
-                continue
-            whole = (len(vertical), len(horizontal))
-            rows.append(
-                {
-                    "frames": pair[:, tile.top : tile.top + height, tile.left : tile.left + width],
-                    "wanted": np.array([y, x, rows_wanted, columns_wanted, item.stride]),
-                    "place": np.array([tile.count, *whole, top, left]),
-                }
-            )
+        for down in map(_Part._make, vertical.tolist()):
+            for right in map(_Part._make, horizontal.tolist()):
+                here = np.s_[down.start : down.start + height, right.start : right.start + width]
+                tiles = [pad_to(f[here], (height, width)) for f in (pair.frame1, pair.frame2)]
+                rows.append(
+                    {
+                        "frames": np.stack(tiles),
+                        "wanted": np.array(
+                            [down.inside, right.inside, down.number, right.number, pair.stride]
+                        ),
+                        "place": np.array(
+                            [down.listed * right.listed, *whole, down.first, right.first]
+                        ),
+                    }
+                )
         return rows
+
+    def _parts(
+        self, size: tuple[int, ...], region: Region | None, stride: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of the tiles from top to bottom and from left to right, those with wanted pixels: a
+        _Part each."""
+        vertical, horizontal = _wanted(size, region, stride)
+        height, width = self.config.train_size
+        return _parts(vertical, size[0], height), _parts(horizontal, size[1], width)
 
     def forward(self, model: Any, rows: list[Row]) -> list[Row]:
         """`flow` float32 (h, w, 2) in pixels where it is wanted; `wanted` and `place` as they
@@ -165,12 +193,24 @@ def _wanted(size: tuple[int, ...], region: Region | None, stride: int) -> tuple[
     return range(top, top + height, stride), range(left, left + width, stride)
 
 
-def _part(wanted: range, start: int, length: int) -> tuple[int, int, int]:
-    """Of what is wanted along an axis, the part in a tile at `start`: the number of its first
-    element, where that lies in the tile, and how many there are."""
-    first = max(0, -((wanted.start - start) // wanted.step))
-    inside = wanted[first : max(first, -((wanted.start - start - length) // wanted.step))]
-    return first, inside.start - start, len(inside)
+class _Part(NamedTuple):
+    """What is wanted of the tiles that start at one place of an axis."""
+
+    start: int
+    listed: int  # how often, by the published recipe
+    first: int  # the number, among all that is wanted, of the first in the tile
+    inside: int  # where that lies in the tile
+    number: int  # how many there are
+
+
+def _parts(wanted: range, length: int, tile: int) -> NDArray[np.int64]:
+    """The tiles along an axis that hold something wanted, a _Part each: a strip of pixels may have
+    hundreds of thousands, to be counted only."""
+    starts, counts = starts_of(max(length, tile), tile)
+    first = np.maximum(0, -((wanted.start - starts) // wanted.step))
+    end = np.minimum(len(wanted), -((wanted.start - starts - tile) // wanted.step))
+    inside = wanted.start + first * wanted.step - starts
+    return np.stack([starts, counts, first, inside, end - first], axis=1)[end > first]
 
 
 def _size(frame: Frame) -> str:

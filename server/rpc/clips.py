@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from perceiver_core.pipelines.multimodal_autoencoding import (
     Reconstruction,
 )
 from protos.perceiver.v1 import perceiver_pb2 as pb
+from server.engine import Engine
 from server.errors import Fault
 from server.media_pool import MediaPool
 from server.rpc.images import check_options, pixels_of
@@ -68,7 +70,10 @@ class Chunk(Undecoded):
     def options(self) -> MultimodalAutoencodingInput:
         return self.asked.without_media()
 
-    async def decoded(self, pipeline: Pipeline[Any, Any], media: MediaPool) -> Footage:
+    @asynccontextmanager
+    async def decoded(
+        self, pipeline: Pipeline[Any, Any], media: MediaPool
+    ) -> AsyncGenerator[Footage, None]:
         clip: Format = pipeline.format  # type: ignore[attr-defined]  # of this task only
         images = self.chunk.frames
         if len(images) > clip.frames:
@@ -82,15 +87,15 @@ class Chunk(Undecoded):
         frames = np.empty((len(images), *size, 3), np.uint8)
         for number, image in enumerate(images):
             frames[number] = await pixels_of(image, media, self.max_pixels, size)
-        return Footage(frames, audio, self.asked.outputs, self.asked.top_k)
+        yield Footage(frames, audio, self.asked.outputs, self.asked.top_k)
 
 
 class Chunks:
     """A stream of chunks."""
 
-    def __init__(self, asked: Options, _: MediaPool, max_pixels: int) -> None:
+    def __init__(self, asked: Options, engine: Engine) -> None:
         self._asked = asked
-        self._max_pixels = max_pixels
+        self._max_pixels = engine.settings.max_pixels
 
     async def next(self, number: int, message: pb.MediaChunk) -> Chunk:
         """The chunk of a message, or its Fault."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.arrays import flo, little_endian
 from server.errors import Fault
 from server.media_pool import MediaPool
-from server.rpc.images import Pixels, check_options, pixels_of
+from server.rpc.images import Pixels, pixels_of
 from server.work import Undecoded
 
 Field = NDArray[np.float32]  # (height, width, 2)
@@ -69,6 +70,11 @@ class Options:
         """What the pipeline can check before anything is decoded."""
         return OpticalFlowInput(b"", b"", self.region, self.stride)
 
+    def answer_bytes(self, size: tuple[int, ...]) -> int:
+        """About how long the answer is for frames of a size (height, width)."""
+        high, wide = size if self.region is None else self.region[2:]
+        return -(-high // self.stride) * -(-wide // self.stride) * 8
+
     async def render(self, outputs: Sequence[Flow], media: MediaPool) -> list[pb.Flow]:
         """The fields as they were asked for."""
         return [await self._written(output.flow, media) for output in outputs]
@@ -95,44 +101,16 @@ class Pair(Undecoded):
     def options(self) -> OpticalFlowInput:
         return self.asked.without_media()
 
-    async def decoded(self, _: Pipeline[Any, Any], media: MediaPool) -> FramePair:
-        frame1 = await pixels_of(self.images.frame1, media, self.max_pixels)
-        frame2 = await pixels_of(self.images.frame2, media, self.max_pixels)
-        return self.asked.pair(frame1, frame2)
+    @asynccontextmanager
+    async def decoded(
+        self, _: Pipeline[Any, Any], media: MediaPool
+    ) -> AsyncGenerator[FramePair, None]:
+        images = self.images.frame1, self.images.frame2
+        async with turn(media, any(image.HasField("file") for image in images)):
+            frames = [await pixels_of(image, media, self.max_pixels) for image in images]
+            yield self.asked.pair(*frames)
 
 
-class Frames:
-    """A stream of frames, each of which makes a pair with the one before it."""
-
-    def __init__(self, asked: Options, media: MediaPool, max_pixels: int) -> None:
-        self._asked = asked
-        self._media = media
-        self._max_pixels = max_pixels
-        self._last: Pixels | None = None
-
-    async def next(self, number: int, message: pb.FlowFrame) -> FramePair | None:
-        """The pair that a frame completes, None of the first one; its Fault, after which the next
-        frame begins anew."""
-        last, self._last = self._last, None
-        check_options(number, message)
-        frame = await pixels_of(message.frame, self._media, self._max_pixels)
-        if last is not None and frame.shape != last.shape:
-            raise Fault(
-                "invalid_input",
-                f"the frame is {_size(frame)}, the one before it {_size(last)}: both must have "
-                "one size; the next frame begins a new pair",
-            )
-        self._last = frame
-        if last is not None:
-            return self._asked.pair(last, frame)
-        if number:
-            raise Fault(
-                "pair_broken",
-                "the frame before this one was refused, so this one has no partner: it begins a "
-                "new pair with the next one",
-            )
-        return None
-
-
-def _size(frame: Pixels) -> str:
-    return f"{frame.shape[0]}×{frame.shape[1]}"
+def turn(media: MediaPool, decoding: bool) -> AbstractAsyncContextManager[None]:
+    """To hold what files decode to; pixels that were sent as such need none."""
+    return media.turns if decoding else nullcontext()

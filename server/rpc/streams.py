@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Engine
 from server.errors import Fault
-from server.rpc import clips, flow
+from server.rpc import clips, flow, frames
 from server.rpc.calls import Serve
 from server.rpc.errors import PROTOCOL, Context, gone, in_band
 from server.rpc.patience import Patience
@@ -36,7 +36,7 @@ class StreamRpc:
     answer: Callable[..., Message]
     result: str  # the field of an answer that holds what came out
     options: Callable[[Any], Any]  # of the first message
-    source: Callable[[Any, Any, int], Any]  # its `next` makes items of messages
+    source: Callable[[Any, Engine], Any]  # of the options; its `next` makes items of messages
     weight: Callable[[Any], int]  # bytes of an item
     fields: int  # of a message
 
@@ -49,8 +49,8 @@ STREAMS = (
         pb.FlowField,
         "flow",
         flow.Options.of,
-        flow.Frames,
-        lambda pair: int(pair.frame2.nbytes),
+        frames.Frames,
+        lambda pair: int(pair.weight),
         SMALL_FIELDS,
     ),
     StreamRpc(
@@ -86,6 +86,7 @@ class _Call:
     rpc: StreamRpc
     context: Context
     request_id: str
+    outcomes: Stream = field(init=False)
     numbers: deque[int] = field(default_factory=deque)  # of the messages that are to be answered
 
     async def serve(self) -> None:
@@ -96,9 +97,9 @@ class _Call:
         pipeline = await engine.pipeline(rpc.task, asked.model or None)
         pipeline.check(asked.without_media())
         self.context.set_trailing_metadata((("x-request-id", self.request_id),))
-        outcomes = engine.stream(
+        self.outcomes = outcomes = engine.stream(
             rpc.task,
-            self._items(rpc.source(asked, engine.media, engine.settings.max_pixels), first),
+            self._items(rpc.source(asked, engine), first),
             weight=rpc.weight,
             model=asked.model or None,
             timeout_ms=None if left_s is None else left_s * 1000,
@@ -119,7 +120,8 @@ class _Call:
         """What the messages make; what is wrong with one is its item."""
         for number in itertools.count():
             try:
-                item = await source.next(number, message)
+                with self.outcomes.clock.stopped():
+                    item = await source.next(number, message)
             except Fault as fault:
                 item = fault
             message = None

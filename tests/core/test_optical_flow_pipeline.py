@@ -87,6 +87,33 @@ def test_only_the_tiles_of_a_region_are_computed(opened):
     assert len(pipeline.preprocess(FramePair(*pair, (0, 0, 3, 3)))) == 1
 
 
+@settings(max_examples=50, deadline=None)
+@given(SIZES, st.data())
+def test_rows_are_counted_without_being_made(opened, size, data):
+    pipeline, _ = opened
+    top, left = (data.draw(st.integers(0, n - 1)) for n in size)
+    high, wide = data.draw(st.integers(1, size[0] - top)), data.draw(st.integers(1, size[1] - left))
+    item = FramePair(*frames(size), (top, left, high, wide), data.draw(st.integers(1, 60)))
+    assert pipeline.row_count(item) == len(pipeline.preprocess(item))
+
+
+def test_a_strip_of_many_tiles_is_counted_too(opened):
+    pipeline, _ = opened
+    line = np.broadcast_to(np.uint8(0), (1, 25_000_000, 3))
+    assert pipeline.row_count(FramePair(line, line)) == len(range(0, 25_000_000 - 24, 18)) + 1
+    few = pipeline.row_count(FramePair(line, line, stride=1_000_000))
+    assert 25 <= few <= 50  # some pixels lie in two tiles
+
+
+def test_rows_hold_no_more_than_their_tiles(opened):
+    pipeline, _ = opened
+    pair = frames((64, 96))
+    for row in pipeline.preprocess(FramePair(*pair, (0, 0, 40, 40))):
+        for array in row.values():
+            assert array.base is None or array.base.nbytes == array.nbytes
+        assert not any(np.shares_memory(row["frames"], frame) for frame in pair)
+
+
 def test_memory_is_bounded_whatever_the_size(opened, monkeypatch):
     """A few tiles run at a time, and a few queries of each; the answer is the same."""
     pipeline, model = opened

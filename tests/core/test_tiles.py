@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perceiver_core.tiles import pad_to, tiles_of, weights_of
+from perceiver_core.tiles import pad_to, starts_of, weights_of
 
 TRAIN_SIZE = (368, 496)
 
@@ -34,24 +34,22 @@ def recipe(length: int, tile: int, overlap: int) -> list[int]:
     ],
 )
 def test_places_of_well_known_sizes(size, rows, columns, computed):
-    tiles = tiles_of(size, TRAIN_SIZE)
-    assert [(tile.top, tile.left) for tile in tiles] == [(y, x) for y in rows for x in columns]
-    assert sum(tile.count for tile in tiles) == computed
+    vertical, horizontal = (
+        starts_of(length, tile) for length, tile in zip(size, TRAIN_SIZE, strict=True)
+    )
+    assert (vertical[0].tolist(), horizontal[0].tolist()) == (rows, columns)
+    assert vertical[1].sum() * horizontal[1].sum() == computed
 
 
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 200), st.integers(0, 200))
-def test_every_place_of_the_recipe_once_with_its_count(high, wide, more_rows, more_columns):
-    size = high + more_rows, wide + more_columns
-    found = tiles_of(size, (high, wide))
-    starts = [
-        recipe(length, tile, min(20, tile // 4))
-        for length, tile in zip(size, (high, wide), strict=True)
-    ]
-    expected = Counter((y, x) for y in starts[0] for x in starts[1])
-    assert {(tile.top, tile.left): tile.count for tile in found} == expected
-    covered = np.zeros(size, bool)
-    for tile in found:
-        covered[tile.top : tile.top + high, tile.left : tile.left + wide] = True
+@given(st.integers(1, 60), st.integers(0, 200))
+def test_every_place_of_the_recipe_once_with_its_count(tile, more):
+    length = tile + more
+    starts, counts = starts_of(length, tile)
+    expected = Counter(recipe(length, tile, min(20, tile // 4)))
+    assert dict(zip(starts.tolist(), counts.tolist(), strict=True)) == expected
+    covered = np.zeros(length, bool)
+    for start in starts:
+        covered[start : start + tile] = True
     assert covered.all()
 
 

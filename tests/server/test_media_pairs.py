@@ -69,10 +69,18 @@ def header(width: int, height: int) -> bytes:
         (
             header(20_000, 20_000), b"", {"region": (0, 0, 8, 8)}, "too_large", "is 25000000"
         ),
-        # else the tiles are counted
+        # else the tiles are counted, and none is made
         ((60, 60), (60, 60), {}, "too_large", "this makes 15 rows, the limit is 10"),
         (
             (600, 600), (600, 600), {"region": (0, 0, 600, 600)}, "too_large", "the limit is 10"
+        ),
+        (
+            (3_000_000, 1), (3_000_000, 1), {"region": (0, 0, 1, 3_000_000)}, "too_large",
+            "makes 166667 rows"
+        ),
+        (
+            (1, 3_000_000), (1, 3_000_000), {"region": (0, 0, 3_000_000, 1)}, "too_large",
+            "makes 250000 rows"
         ),
     ],
 )  # fmt: skip

@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Engine
 from server.streams import WINDOW
 from tests.server.flow_talks import GOOD, TILES, Talk, answers, flowing, stopped, unary
-from tests.server.rpc_calls import call, ends, noise, outcome, raw
+from tests.server.pictures import file_of
+from tests.server.rpc_calls import call, ends, noise, opened, outcome, raw
 from tests.server.serving import at_rest, computed, ended, until, waiting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -127,9 +130,47 @@ async def test_a_drain_answers_what_was_accepted_and_ends_streams(tmp_path: Path
         assert await draining
 
 
+async def test_a_stream_whose_frames_wait_to_be_decoded_does_not_stand_still(
+    tmp_path: Path,
+) -> None:
+    files = [pb.Image(file=file_of(Image.fromarray(frame), "PNG")) for frame in GOOD[:2]]
+    async with flowing(tmp_path, body_timeout_s=0.2) as (engine, channel):
+        await answers(channel, files)  # the child has started
+        child = engine.media._children[0].pid
+        assert child is not None
+        os.kill(child, signal.SIGSTOP)
+        try:
+            found = asyncio.ensure_future(answers(channel, files))
+            await asyncio.wait((found,), timeout=1)  # far longer than it may stand still
+            assert not found.done()
+        finally:
+            os.kill(child, signal.SIGCONT)
+        assert ends(await found) == [(1, "ok")]
+
+
 async def test_a_stream_that_stands_still_ends(tmp_path: Path) -> None:
     async with flowing(tmp_path, body_timeout_s=1.0) as (_, channel):
         talk = Talk(channel)
         await talk.send([raw(frame) for frame in GOOD[:2]])
         assert await talk.codes(1) == ["ok"]
         assert await talk.refusal() == ("CANCELLED", "too_slow")
+
+
+async def test_answers_that_are_not_read_end_the_connection_and_no_other(tmp_path: Path) -> None:
+    large = [raw(frame) for frame in noise(4, 128, 192)]  # an answer fills what a stream may send
+    own = (("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1))
+    async with (
+        flowing(tmp_path, body_timeout_s=0.5) as (engine, other),
+        opened(engine) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=own) as channel,
+    ):
+        watch: Any = channel.unary_stream("/grpc.health.v1.Health/Watch")
+        beside = watch(b"", timeout=30)
+        assert await beside.read()
+        sleepy = Talk(channel)
+        await sleepy.send(large)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await beside.read()
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert await sleepy.refusal() == ("UNAVAILABLE", "")
+        assert await unary(other) == ("OK", "")

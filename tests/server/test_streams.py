@@ -11,7 +11,7 @@ import pytest
 
 from server.answering import Answer
 from server.errors import Fault
-from server.streams import WINDOW, WINDOW_BYTES, Idle, Stream
+from server.streams import WINDOW, WINDOW_BYTES, Idle, Room, Stream
 
 FOR_EVER_S = 60.0
 
@@ -48,9 +48,13 @@ class Source:
         return Answer([number], "m", 1, {})
 
     def stream(
-        self, weight: Callable[[Any], int] = lambda _: 0, idle: Idle | None = None
+        self,
+        weight: Callable[[Any], int] = lambda _: 0,
+        idle: Idle | None = None,
+        room: Room | None = None,
     ) -> Stream:
-        return Stream(self.items(), self.answer, weight, idle or Idle(FOR_EVER_S))
+        idle, room = idle or Idle(FOR_EVER_S), room or Room()
+        return Stream(self.items(), self.answer, weight, idle, room)
 
 
 async def settled() -> None:
@@ -81,13 +85,13 @@ async def test_who_takes_no_answers_is_read_no_further_from() -> None:
     for number in range(100):
         source.waiting(number).set_result(None)
     await settled()
-    assert (source.read, len(source.places)) == (WINDOW + 1, WINDOW)
+    assert (source.read, len(source.places)) == (WINDOW, WINDOW)
     await taken(stream, 1)  # it is being read: that it was taken, the next call says
     await settled()
-    assert source.read == WINDOW + 1
+    assert source.read == WINDOW
     await taken(stream, 1)
     await settled()
-    assert source.read == WINDOW + 2
+    assert source.read == WINDOW + 1
     await stream.close()
     assert source.closed
 
@@ -96,9 +100,37 @@ async def test_of_large_items_two_are_under_way() -> None:
     source = Source(100)
     stream = source.stream(weight=lambda _: WINDOW_BYTES)
     await settled()
-    assert (source.read, len(source.places)) == (3, 2)
+    assert (source.read, len(source.places)) == (2, 2)
     await stream.close()
     assert source.closed
+
+
+async def test_where_all_streams_hold_much_each_has_one_under_way() -> None:
+    room = Room(2 * WINDOW_BYTES)
+    sources = [Source(100) for _ in range(4)]
+    streams = [source.stream(lambda _: WINDOW_BYTES, room=room) for source in sources]
+    await settled()
+    assert [source.read for source in sources] == [2, 1, 1, 1]
+    await asyncio.gather(*(stream.close() for stream in streams[:3]))
+    sources[3].waiting(0).set_result(None)
+    await taken(streams[3], 1)
+    asked = asyncio.ensure_future(anext(streams[3]))
+    await settled()
+    assert sources[3].read == 3  # the first is done with, and there is room for two
+    await streams[3].close()
+    asked.cancel()
+
+
+async def test_room_is_what_is_alive_in_it() -> None:
+    class Kept:
+        nbytes = 60
+
+    room, kept = Room(100), Kept()
+    assert room.has(100)
+    room.add(kept)
+    assert (room.has(40), room.has(41)) == (True, False)
+    del kept
+    assert room.has(100)
 
 
 async def test_an_item_has_the_time_of_those_before_it_too() -> None:
@@ -161,7 +193,7 @@ async def test_a_fault_is_its_own_answer() -> None:
         raise AssertionError
 
     async with aclosing(items()) as bad:
-        stream = Stream(bad, answer, len, Idle(FOR_EVER_S))
+        stream = Stream(bad, answer, len, Idle(FOR_EVER_S), Room())
         outcome = await anext(stream)
         assert isinstance(outcome, Fault)
         assert outcome.code == "invalid_input"
@@ -176,7 +208,7 @@ async def endless() -> AsyncGenerator[Any, None]:
 async def test_a_stream_that_stands_still_ends() -> None:
     source = Source(0)
     source.waiting(0).set_result(None)
-    stream = Stream(endless(), source.answer, lambda _: 0, Idle(0.05))
+    stream = Stream(endless(), source.answer, lambda _: 0, Idle(0.05), Room())
     assert await taken(stream, 1) == [0]
     with pytest.raises(Fault, match=r"stood still for 0\.05 s") as caught:
         await anext(stream)
@@ -186,15 +218,56 @@ async def test_a_stream_that_stands_still_ends() -> None:
 
 async def test_while_an_answer_is_waited_for_no_stream_stands_still() -> None:
     source = Source(0)
-    stream = Stream(endless(), source.answer, lambda _: 0, Idle(0.05))
+    stream = Stream(endless(), source.answer, lambda _: 0, Idle(0.05), Room())
     asyncio.get_running_loop().call_later(0.2, source.waiting(0).set_result, None)
     assert await taken(stream, 1) == [0]
     await stream.close()
 
 
+async def test_while_a_message_is_worked_on_no_stream_stands_still() -> None:
+    working, waiting = asyncio.Event(), asyncio.Event()
+
+    async def items() -> AsyncGenerator[Any, None]:
+        with stream.clock.stopped():
+            working.set()
+            await waiting.wait()
+        await asyncio.Event().wait()
+        yield 0
+
+    stream = Stream(items(), Source(0).answer, lambda _: 0, Idle(0.05), Room())
+    taking = asyncio.ensure_future(anext(stream))
+    await working.wait()
+    await asyncio.wait((taking,), timeout=0.2)  # far longer than it may stand still
+    assert not taking.done()
+    waiting.set()
+    with pytest.raises(Fault, match=r"stood still for 0\.05 s"):
+        await taking
+    await stream.close()
+
+
+async def test_a_drain_ends_a_stream_whose_message_is_worked_on() -> None:
+    working, idle = asyncio.Event(), Idle(FOR_EVER_S)
+
+    async def items() -> AsyncGenerator[Any, None]:
+        with stream.clock.stopped():
+            working.set()
+            await asyncio.Event().wait()
+        yield 0
+
+    stream = Stream(items(), Source(0).answer, lambda _: 0, idle, Room())
+    taking = asyncio.ensure_future(anext(stream))
+    await working.wait()
+    await settled()
+    idle.close()
+    with pytest.raises(Fault) as caught:
+        await taking
+    assert caught.value.code == "draining"
+    await stream.close()
+
+
 async def test_a_drain_ends_streams_once_their_answers_are_out() -> None:
     idle, source = Idle(FOR_EVER_S), Source(0)
-    streams = [Stream(endless(), source.answer, lambda _: 0, idle) for _ in range(2)]
+    streams = [Stream(endless(), source.answer, lambda _: 0, idle, Room()) for _ in range(2)]
     source.waiting(0).set_result(None)
     await taken(streams[0], 1)
     still = asyncio.ensure_future(anext(streams[0]))
