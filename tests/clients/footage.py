@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,26 @@ def noise(seed: int, size: tuple[int, int] = (20, 30)) -> Frame:
 
 def noises(count: int, size: tuple[int, int] = (20, 30)) -> list[Frame]:
     return [noise(seed, size) for seed in range(count)]
+
+
+def endless() -> Iterator[Frame]:
+    """Frames for as long as somebody wants them."""
+    frame = noise(0)
+    while True:
+        yield frame
+
+
+def slopes() -> list[Frame]:
+    """Four pictures whose flows, as the tiny model has them, are far from each other."""
+    y, x = np.mgrid[:20, :30].astype(np.uint8)
+    right, down, none = 8 * x, 12 * y, 0 * x
+    channels = (
+        (right, down, none),
+        (255 - right, none, down),
+        (none, 255 - down, right),
+        (none + 255,) * 3,
+    )
+    return [np.stack(one, axis=-1) for one in channels]
 
 
 def png(frame: Frame) -> bytes:

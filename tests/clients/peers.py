@@ -30,7 +30,7 @@ class Reply:
     grpc: str = "OK"
     headers: Mapping[str, str] = field(default_factory=dict)
     trailers: Mapping[str, str] = field(default_factory=dict)
-    labels: int = 1  # per result
+    label: str = str(LABEL["label"])
     results: int = 1
     body: bytes | None = None  # in place of JSON
 
@@ -87,7 +87,7 @@ def _http(script: Peer, tls: tuple[Path, Path] | None) -> Iterator[int]:
             self.rfile.read(int(self.headers["Content-Length"]))
             timeout = int(self.headers["X-Timeout-Ms"]) / 1000
             reply = script.next(self.headers["X-Request-Id"], timeout)
-            answer = [[LABEL] * reply.labels] * reply.results
+            answer = [[{**LABEL, "label": reply.label}]] * reply.results
             body = json.dumps(answer).encode() if reply.body is None else reply.body
             if not reply.http:
                 self.close_connection = True
@@ -125,7 +125,7 @@ def _grpc(script: Peer, tls: tuple[Path, Path] | None) -> Iterator[int]:
         context.set_trailing_metadata(tuple(reply.trailers.items()))
         if reply.grpc != "OK":
             context.abort(grpc.StatusCode[reply.grpc], "not now")
-        labels = pb.Labels(labels=[pb.Label(**LABEL)] * reply.labels)  # type: ignore[arg-type]  # mixed values
+        labels = pb.Labels(labels=[pb.Label(label=reply.label, score=0.5)])
         return pb.TextClassificationResponse(results=[labels] * reply.results)
 
     method = grpc.unary_unary_rpc_method_handler(
@@ -147,6 +147,40 @@ def _grpc(script: Peer, tls: tuple[Path, Path] | None) -> Iterator[int]:
         yield port
     finally:
         server.stop(None).wait()
+
+
+@contextmanager
+def impostor(
+    answers: Sequence[pb.FlowField], frames: int = 2, status: str = "OK"
+) -> Iterator[dict[str, str]]:
+    """URLs of a server that takes so many frames of a stream, gives these answers, and ends it."""
+
+    def handle(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        for _ in range(frames):
+            next(requests)
+        yield from answers
+        if status != "OK":
+            context.abort(grpc.StatusCode[status], "not now")
+
+    method = grpc.stream_stream_rpc_method_handler(
+        handle,
+        request_deserializer=pb.FlowFrame.FromString,
+        response_serializer=pb.FlowField.SerializeToString,
+    )
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_registered_method_handlers("perceiver.v1.Perceiver", {"StreamOpticalFlow": method})
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield {"grpc": f"grpc://127.0.0.1:{port}"}
+    finally:
+        server.stop(None).wait()
+
+
+def flow_field(index: int = 1, **given: Any) -> pb.FlowField:
+    """A FlowField of one pixel, or as given."""
+    values = {"height": 1, "width": 1, "encoding": pb.FLOW_ENCODING_FLOAT32, "data": bytes(8)}
+    return pb.FlowField(index=index, flow=pb.Flow(**{**values, **given}))
 
 
 @contextmanager

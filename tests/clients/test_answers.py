@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from perceiver_client import Fill, Format, Label, Model
+from perceiver_client.calls import ListModels
 from PIL import Image
 
 from tests.live_server import LiveServer
@@ -83,6 +84,16 @@ def test_images_are_bytes_or_paths_and_answered_in_order(way, live: LiveServer, 
     assert way.ask("image_classification", path) == expected[1]
     mixed = [pictures[0], path, *pictures[2:]]
     assert way.ask("image_classification", mixed) == expected
+
+
+def test_a_newer_server_may_tell_more_of_a_model(live: LiveServer) -> None:
+    listed = live.http.get("/v1/models").json()
+    expected = ListModels().from_http([listed])
+    for model in listed["models"]:
+        model["size"] = 1
+        if model["format"]:
+            model["format"]["channels"] = 3
+    assert ListModels().from_http([listed]) == expected
 
 
 def test_models(way, live: LiveServer) -> None:

@@ -16,6 +16,8 @@ from perceiver_client import cli
 from tests.live_server import ROOT, LiveServer
 from tests.server.pictures import encoded
 
+NEED_MEDIA = "Error: this needs av and pillow: pip install av pillow"
+
 Perceiver = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -170,20 +172,30 @@ def test_version() -> None:
     assert done.stdout == f"perceiver, version {perceiver_client.__version__}\n"
 
 
-def test_without_click_it_says_what_to_install(tmp_path) -> None:
-    (tmp_path / "click.py").write_text("raise ImportError")
+@pytest.mark.parametrize(
+    ("missing", "arguments", "words"),
+    [
+        ("click", [], "the command needs click: pip install click"),
+        ("av", ["optical-flow", "a.mp4"], NEED_MEDIA),
+        ("PIL", ["optical-flow", "a", "b"], NEED_MEDIA),
+        (
+            "av",
+            ["multimodal-autoencoding", "a.mp4", "-o", "b.mp4"],
+            NEED_MEDIA,
+        ),
+    ],
+)
+def test_what_is_missing_is_to_be_installed(missing: str, arguments, words: str, tmp_path) -> None:
+    (tmp_path / f"{missing}.py").write_text("raise ImportError")
     done = subprocess.run(
-        [sys.executable, "-m", "perceiver_client"],
+        [sys.executable, "-m", "perceiver_client", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (
-        1,
-        "the command needs click: pip install click\n",
-    )
+    assert (done.returncode, done.stderr) == (1, f"{words}\n")
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,7 @@ def test_programming_errors_are_type_errors(way: Way, inputs, options, sentence:
     [
         (Chunk(noises(2), np.zeros(640, np.int16)), r"audio must be floats .*, but is int16 \(640"),
         (Chunk(noises(2), np.zeros((2, 640))), r"audio must be floats .*, but is float64 \(2, 640"),
+        (Chunk(None), "frames must be image files or pixels, .*, but is None"),  # type: ignore[arg-type]  # on purpose
         (Chunk(["a path"]), r"frames\[0\] must be bytes"),  # type: ignore[list-item]  # on purpose
     ],
 )

@@ -42,6 +42,14 @@ def test_a_part_and_every_nth_pixel_of_it(way: Way, expected) -> None:
     np.testing.assert_allclose(flow, expected[2:19:2, 3:23:2], rtol=1e-4, atol=1e-4)
 
 
+def test_numpys_numbers_are_numbers(way: Way, expected) -> None:
+    part = way.ask("optical_flow", noise(0), noise(1), region=(2, 3, 17, 20), stride=2)
+    numbers = np.array([2, 3, 17, 20], np.uint8)
+    for region in (numbers, tuple(numbers), [*numbers]):
+        options = {"region": region, "stride": np.int64(2)}
+        assert np.array_equal(way.ask("optical_flow", noise(0), noise(1), **options), part)
+
+
 def test_a_model_is_named(way: Way, expected) -> None:
     assert np.array_equal(way.ask("optical_flow", noise(0), noise(1), model="flow"), expected)
     error = way.error("optical_flow", noise(0), noise(1), model="nobody")
@@ -77,6 +85,8 @@ def test_what_is_refused(way: Way, frame2, options, code: str) -> None:
         (noise(1)[..., 0], {}, r"frame2 must be RGB uint8 .*, but is uint8 \(20, 30\)"),
         (noise(1), {"region": (1, 2, 3)}, r"region must be \(top, .*, but is \(1, 2, 3\)"),
         (noise(1), {"region": "all"}, "region must be .*, but is 'all'"),
+        (noise(1), {"region": (0, 0, 4, True)}, r"region must be .*, but is \(0, 0, 4, True\)"),
+        (noise(1), {"region": np.ones(4)}, "region must be .*, but is "),
         (noise(1), {"stride": 1.5}, "stride must be an int, but is 1.5"),
         (noise(1), {"top_k": 3}, "no option 'top_k'; it has region, stride, model, timeout"),
     ],

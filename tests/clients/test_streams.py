@@ -40,7 +40,7 @@ def test_frames_are_pixels_files_or_their_paths(stream_way: Way, tmp_path) -> No
 
 
 def test_options_hold_for_the_whole_stream(stream_way: Way) -> None:
-    options = {"region": (2, 3, 9, 9), "stride": 4, "model": "flow"}
+    options = {"region": (2, 3, 9, 9), "stride": np.int64(4), "model": "flow"}
     for field in stream_way.stream(FLOW, noises(3), **options):
         pair = noise(field.index - 1), noise(field.index)
         assert np.array_equal(field.flow, stream_way.ask("optical_flow", *pair, **options))

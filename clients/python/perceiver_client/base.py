@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from perceiver_client.checks import check_known, several
+from perceiver_client.checks import check_known, plain, several
 from perceiver_client.context import Context
 from perceiver_client.errors import bad_answer
 from perceiver_client.urls import server_url
@@ -40,14 +40,14 @@ class Base:
         check_known(task, options)
         given, single = several(inputs)
         context = self._begin(timeout)
-        return task(inputs=given, **options), single, context
+        return task(inputs=given, **plain(options)), single, context
 
     def _streamed(
         self, stream: type[Any], timeout: float | None = None, **options: Any
     ) -> tuple[Any, Context]:
         """The stream, and its context: the timeout is that of an answer."""
         check_known(stream, options)
-        return stream(**options), self._begin(timeout)
+        return stream(**plain(options)), self._begin(timeout)
 
     def _picked(self, answers: list[Any], call: Any, single: bool, context: Context) -> Any:
         """The answer for one input, or all of them."""

@@ -23,6 +23,7 @@ _FUNCTIONS: dict[str | None, pb.FunctionToApply] = {
     "sigmoid": pb.FUNCTION_TO_APPLY_SIGMOID,
     "none": pb.FUNCTION_TO_APPLY_NONE,
 }
+_FORMAT = [field.name for field in fields(Format)]  # a newer server may tell more
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class ListModels(Json):
                 m["default"],
                 m["resident_bytes"],
                 m["problem"],
-                Format(**m["format"]) if m.get("format") else None,
+                Format(*(m["format"][name] for name in _FORMAT)) if m.get("format") else None,
             )
             for m in replies[0]["models"]
         ]
@@ -191,7 +192,9 @@ class ListModels(Json):
                 m.default,
                 m.resident_bytes,
                 m.problem if m.HasField("problem") else None,
-                _format(m.format) if m.HasField("format") else None,
+                Format(*(getattr(m.format, name) for name in _FORMAT))
+                if m.HasField("format")
+                else None,
             )
             for m in reply.models
         ]
@@ -203,7 +206,3 @@ def labels_of_json(labels: list[Any]) -> list[Label]:
 
 def labels_of_message(labels: pb.Labels | pb.Clip) -> list[Label]:
     return [Label(one.label, one.score) for one in labels.labels]
-
-
-def _format(found: pb.Format) -> Format:
-    return Format(**{field.name: getattr(found, field.name) for field in fields(Format)})

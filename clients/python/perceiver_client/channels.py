@@ -10,10 +10,10 @@ from urllib.parse import SplitResult
 import grpc
 
 SERVICE = "/perceiver.v1.Perceiver/"
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 OPTIONS = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # How large a message may be is for the server to say, which is configured.
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
     ("grpc.enable_retries", 0),  # ours know the deadline and what the server asks for
     ("grpc.enable_http_proxy", 0),  # as over REST
     # A channel that found nobody fails every call until it looks again: let that be soon.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any, get_args
+
+import numpy as np
 
 from perceiver_client.errors import PerceiverError
 from perceiver_client.frames import Chunk
@@ -24,6 +26,19 @@ def several(inputs: Any) -> tuple[list[Any], bool]:
     if not isinstance(inputs, Iterable):
         raise TypeError(f"inputs must be one input or a list of them, but is {short(inputs)}")
     return list(inputs), False
+
+
+def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with Python's integers in place of numpy's: JSON carries no others."""
+    return {name: _plain(value) for name, value in options.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value.tolist() if isinstance(value, np.integer | np.ndarray) else value
 
 
 def check_known(task: type[Any], names: Iterable[str]) -> None:
@@ -74,7 +89,7 @@ def check_options(model: str | None, top_k: int | None = None, function: str | N
 
 
 def check_number(value: int | None, name: str) -> None:
-    if value is not None and not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | None):
         raise TypeError(f"{name} must be an int, but is {short(value)}")
     if value is not None and not 1 <= value <= MOST:
         message = f"{name} is {value}, but must be from 1 to {MOST}"

@@ -5,7 +5,7 @@
 | the server's own | it refused or failed: `invalid_input`, … | where it says when (`retry_after`) |
 | `deadline` | no whole answer within the timeout, all tries and waits included | no |
 | `unreachable` | no connection, or it broke before the whole answer had come | yes |
-| `too_large` | (also the server's own) a gRPC message over 64 MiB | no |
+| `too_large` | (also the server's own) a gRPC message over the server's limit | no |
 | `bad_answer` | no perceiver-server answers there: a proxy, … | where it says when |
 | `cancelled` | the client was closed during the call, or something between gave it up | no |
 
@@ -111,14 +111,14 @@ def from_rpc(url: str, error: Any, context: Context) -> PerceiverError:
 # What grpc itself says, without a word of the server.
 _OF_GRPC: dict[str, Callable[[str, str, Context], PerceiverError]] = {
     "UNAVAILABLE": unreachable,
-    "DEADLINE_EXCEEDED": lambda url, details, context: late(context),
+    "DEADLINE_EXCEEDED": lambda url, details, context: _from_server("deadline", details, context),
     "RESOURCE_EXHAUSTED": lambda url, details, context: _error("too_large", details, context),
     "CANCELLED": lambda url, details, context: _error("cancelled", details, context),
 }
 
 
 def _from_server(code: str, message: str, context: Context) -> PerceiverError:
-    """The server's own words, but for a deadline that has passed here too."""
+    """Their own words, but for a deadline that has passed here too."""
     if code == "deadline" and context.remaining() < SLACK_S:
         return late(context)
     return _error(code, message, context)

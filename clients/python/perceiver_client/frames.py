@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short
@@ -66,7 +66,11 @@ def chunk_message(chunk: Any) -> pb.Chunk:
     read."""
     if not isinstance(chunk, Chunk):
         raise TypeError(f"a chunk must be a perceiver_client.Chunk, but is {short(chunk)}")
-    frames = [read_frame(frame, f"frames[{index}]") for index, frame in enumerate(chunk.frames)]
+    given: Any = chunk.frames
+    if not isinstance(given, Iterable):
+        kinds = "image files or pixels, a sequence or an array"
+        raise TypeError(f"frames must be {kinds}, but is {short(given)}")
+    frames = [read_frame(frame, f"frames[{index}]") for index, frame in enumerate(given)]
     samples = np.empty(0, np.float32) if chunk.audio is None else np.asarray(chunk.audio)
     if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
         shown = f"{samples.dtype} {samples.shape}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,7 @@ def text_classification(terminal: Terminal, texts: tuple[str, ...], **options: A
     """Label texts.  `-` stands for the lines of standard input."""
     given = _lines(texts)
     with terminal.client() as client:
-        answers = [
-            labels
-            for some in _portions(given)
-            for labels in client.text_classification(some, **options)
-        ]
+        answers = _asked(client.text_classification, given, **options)
     _show_labels(terminal, given, answers)
 
 
@@ -67,11 +63,7 @@ def fill_mask(
     """Fill the [MASK]s of texts, one per byte.  `-` stands for the lines of standard input."""
     given = _lines(texts)
     with terminal.client() as client:
-        answers = [
-            spans
-            for some in _portions(given)
-            for spans in client.fill_mask(some, targets=targets or None, **options)
-        ]
+        answers = _asked(client.fill_mask, given, targets=targets or None, **options)
     several = (len(given) > 1, any(len(spans) > 1 for spans in answers))
     rows = [
         (text, span, fill.token_str, fill.score, fill.sequence)
@@ -99,11 +91,7 @@ def image_classification(terminal: Terminal, files: tuple[Path, ...], **options:
     """Label image files (JPEG, PNG, WebP).  `-` stands for one on standard input."""
     images = [standard_input() if file == Path("-") else file for file in files]
     with terminal.client() as client:
-        answers = [
-            labels
-            for some in _portions(images)
-            for labels in client.image_classification(some, **options)
-        ]
+        answers = _asked(client.image_classification, images, **options)
     _show_labels(terminal, files, answers)
 
 
@@ -140,6 +128,7 @@ def _lines(texts: tuple[str, ...]) -> list[str]:
     return given
 
 
-def _portions(inputs: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(inputs), PER_CALL):
-        yield inputs[start : start + PER_CALL]
+def _asked(ask: Callable[..., list[Any]], inputs: Sequence[Any], **options: Any) -> list[Any]:
+    """The answers to all inputs, PER_CALL at a time."""
+    starts = range(0, len(inputs), PER_CALL)
+    return [one for start in starts for one in ask(inputs[start : start + PER_CALL], **options)]

@@ -23,21 +23,30 @@ from perceiver_client.cli.flow_pictures import (
     wheel,
 )
 from perceiver_client.cli.pictures import Video, VideoWriter, image
-from perceiver_client.cli.terminal import Terminal, progress, whole_file
+from perceiver_client.cli.terminal import Terminal, progress, sentence, whole_file
+from perceiver_client.errors import PerceiverError
 from perceiver_client.frames import png
+
+MOST = 99  # percent of a field; what is faster is a speck, and shall not pale a whole video
 
 
 class _Painter:
-    """Draws fields.  A colour stays what it is, or grows pale when something faster comes."""
+    """Draws the fields of a video.  A colour stays what it is, or grows pale when something faster
+    comes that is more than a speck."""
 
     def __init__(self, stride: int, side_by_side: bool) -> None:
         self._stride, self._side_by_side = stride, side_by_side
         self._longest = 0.0
 
     def draw(self, frame: Frame, flow: Flow) -> Frame:
-        self._longest = max(self._longest, longest_of(flow))
+        self._longest = max(self._longest, longest_of(flow, MOST))
         picture = wheel(flow, self._longest)
         return beside(frame, picture, self._stride) if self._side_by_side else picture
+
+    def blank(self, frame: Frame) -> Frame:
+        """White, for a frame without a field."""
+        height, width = (-(-side // self._stride) for side in frame.shape[:2])
+        return self.draw(frame, np.zeros((height, width, 2), np.float32))
 
 
 def of_video(
@@ -53,6 +62,7 @@ def of_video(
     painter = _Painter(stride, side_by_side)
     sent: deque[Frame] = deque()  # whose own flow is still to come
     errors: list[WarpError | None] = []
+    lost: list[tuple[int, PerceiverError]] = []  # the pairs without a flow
 
     def frames(video: Video) -> Iterator[Frame]:
         for frame in video.frames(size):
@@ -70,11 +80,22 @@ def of_video(
         ):
             for field in answers:
                 frame1, frame2 = sent.popleft(), sent[0]
+                if field.error is not None:
+                    lost.append((field.index, field.error))
+                    write(painter.blank(frame1))
+                    errors.append(None)
+                    continue
                 write(painter.draw(frame1, field.flow))
                 errors.append(warp_error(frame1, frame2, field.flow, stride))
             if not errors:
                 raise click.ClickException(f"{path}: there is one frame, and flow is between two")
+            if len(lost) == len(errors):
+                raise lost[0][1]
     _show(terminal, errors)
+    if lost:
+        index, error = lost[0]
+        count = f"{len(lost)} of {len(errors)} pairs have no flow"
+        raise click.ClickException(f"{count}, the first up to frame {index}: {sentence(error)}")
 
 
 @contextmanager
@@ -102,7 +123,8 @@ def of_images(
         flow = client.optical_flow(frame1, frame2, stride=stride, model=model)
         if output is not None:
             if output.suffix == ".png":
-                data = png(_Painter(stride, side_by_side).draw(frame1, flow))
+                picture = wheel(flow, longest_of(flow))
+                data = png(beside(frame1, picture, stride) if side_by_side else picture)
             else:
                 data = {".flo": _flo, ".npy": _npy}[output.suffix](flow)
             with whole_file(output) as file:

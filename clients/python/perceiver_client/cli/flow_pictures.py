@@ -22,9 +22,9 @@ class WarpError(NamedTuple):
     unwarped: float
 
 
-def longest_of(flow: Flow) -> float:
-    """Pixels; but for a hundredth of the field, so that no speck pales the rest."""
-    return max(float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 99)), STILL)
+def longest_of(flow: Flow, percent: float = 100) -> float:
+    """Pixels that this part of the field's vectors does not exceed; at least STILL."""
+    return max(float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), percent)), STILL)
 
 
 def wheel(flow: Flow, longest: float) -> Frame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from perceiver_client.cli.terminal import (
     MODEL,
     TOP_K,
     Terminal,
-    progress,
+    need_media,
     standard_input,
     whole_file,
     with_options,
 )
 from perceiver_client.options import Modality
-from perceiver_client.results import Reconstruction
+from perceiver_client.results import Clip, Reconstruction
 
 MP4: tuple[Modality, ...] = ("video", "audio")
 
@@ -52,8 +53,8 @@ def multimodal_autoencoding(
 ) -> None:
     """Label the clips of a video.  With -o, write it as it comes out.
 
-    It goes over REST, in one request for the labels and one for the video: what is longer than the
-    server takes at once (GET /limits) is refused.  `-` is standard input.
+    It goes over REST in one request: what is longer than the server takes at once (GET /limits) is
+    refused.  `-` is standard input.
     """
     wanted = outputs or (("label",) if output is None else ("label", *MP4))
     made = [one for one in MP4 if one in wanted]
@@ -65,33 +66,34 @@ def multimodal_autoencoding(
         raise click.UsageError("an .mp4 without pictures cannot be had: add --outputs video")
     if output is not None and output.suffix != ".mp4":
         raise click.UsageError(f"{output}: the video is written as .mp4")
-    labels: list[Reconstruction] = []
+    if output is not None:
+        need_media()
 
     with terminal.client() as client:
         video = standard_input() if file == Path("-") else file.read_bytes()
-
-        def label() -> None:
-            labels.append(client.multimodal_autoencoding(video, top_k=top_k, model=model))
-
-        def write() -> None:
-            assert output is not None
-            mp4 = client.multimodal_autoencoding_mp4(video, outputs=made, model=model)
-            with whole_file(output) as target:
-                target.write(mp4)
-
-        steps: list[Callable[[], None]] = [label] if "label" in wanted else []
-        steps += [write] if output is not None else []
-        with progress(steps, str(file)) as bar:
-            for step in bar:
-                step()
-    _show(terminal, labels)
+        found = client.multimodal_autoencoding(video, outputs=wanted, top_k=top_k, model=model)
+        if output is not None:
+            _write(output, found, sound="audio" in wanted)
+    if "label" in wanted or terminal.as_json:
+        _show(terminal, found.clips)
 
 
-def _show(terminal: Terminal, found: list[Reconstruction]) -> None:
-    clips = [clip for one in found for clip in one.clips]
+def _write(path: Path, made: Reconstruction, *, sound: bool) -> None:
+    """The clips one after the other, as an MP4 file."""
+    from perceiver_client.cli.pictures import VideoWriter
+
+    rate = Fraction(made.frame_rate)
+    with whole_file(path) as file, closing(VideoWriter(file, rate, sound=sound)) as writer:
+        for clip in made.clips:
+            for frame in () if clip.video is None else clip.video:
+                writer.write(frame)
+            if clip.audio is not None:
+                writer.write_sound(clip.audio, made.sample_rate)
+
+
+def _show(terminal: Terminal, clips: list[Clip]) -> None:
     answer: list[Any] = [{"start": clip.start, "labels": clip.labels} for clip in clips]
     rows = [
         (f"{clip.start:.2f} s", one.label, one.score) for clip in clips for one in clip.labels or ()
     ]
-    if found:
-        terminal.show(answer, ("start", "label", "score"), *rows)
+    terminal.show(answer, ("start", "label", "score"), *rows)

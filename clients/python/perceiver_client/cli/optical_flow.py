@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from perceiver_client.cli.terminal import MODEL, Terminal, with_options
+from perceiver_client.cli.terminal import MODEL, Terminal, need_media, with_options
 
 GRPC_SERVER = "grpc://127.0.0.1:8001"
 OUTPUTS = {1: (".mp4",), 2: (".flo", ".npy", ".png")}  # by the number of files given
@@ -48,9 +48,14 @@ def optical_flow(
 ) -> None:
     """Show what moves where in a video.  Or between two images.
 
-    Hue is the direction of a movement, saturation its length.  The warp error that is printed is
-    how much, of 255, the second frame brought back by the flow differs from the first; beside it,
-    how much the second frame differs as it is.  A flow that is worth something makes it smaller.
+    Hue is the direction of a movement, saturation its length: of two images it is full for the
+    longest of the field, in a video for the longest until then, but for the hundredth part of a
+    field that is fastest.  Frames for which the server has no flow are white there, and the exit
+    code is 1.
+
+    The warp error that is printed is how much, of 255, the second frame brought back by the flow
+    differs from the first; beside it, how much the second frame differs as it is.  A flow that is
+    worth something makes it smaller.
     """
     if len(files) not in OUTPUTS:
         raise click.UsageError(f"give one video or two images, not {len(files)} files")
@@ -58,10 +63,9 @@ def optical_flow(
         what = "a video" if len(files) == 1 else "two images"
         kinds = ", ".join(OUTPUTS[len(files)])
         raise click.UsageError(f"{output}: the flow of {what} is written as {kinds}")
-    try:
-        from perceiver_client.cli.flow_files import of_images, of_video
-    except ImportError:  # not before it is needed: they take longer to load than all the rest
-        raise click.ClickException("this needs av and pillow: pip install av pillow") from None
+    need_media()
+    from perceiver_client.cli.flow_files import of_images, of_video
+
     if len(files) == 1:
         of_video(_over_grpc(terminal, grpc_server), files[0], output, **options)
     else:

@@ -19,6 +19,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Frame = NDArray[np.uint8]  # RGB (height, width, 3)
 
 QUALITY = {"crf": "18", "preset": "veryfast"}  # of H.264; 18 looks lossless
+SOUND = {"b": "192k"}  # of AAC
+SOUND_RATE = 48_000  # AAC knows few rates
 USUAL_RATE = Fraction(25)  # of a video that tells none
 
 
@@ -29,6 +31,10 @@ def image(path: Path, longest: int | None) -> Frame:
             found = ImageOps.exif_transpose(file).convert("RGB")
     except UnidentifiedImageError:
         raise click.ClickException(f"{path}: no image") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file, not of what is in it
+        raise click.ClickException(f"{path}: {error}") from None
     if longest is not None:
         found.thumbnail((longest, longest))
     return np.asarray(found)
@@ -80,13 +86,17 @@ def _opened(path: Path) -> Iterator[InputContainer]:
 
 
 class VideoWriter:
-    """Frames of one size to an MP4 file: H.264, without sound."""
+    """Frames of one size, and mono sound if there is any, to an MP4 file: H.264, AAC."""
 
-    def __init__(self, file: BinaryIO, rate: Fraction) -> None:
+    def __init__(self, file: BinaryIO, rate: Fraction, *, sound: bool = False) -> None:
         self._container = av.open(file, "w", format="mp4")
         self._stream: Any = self._container.add_stream("libx264", rate=rate, options=QUALITY)
         self._stream.pix_fmt = "yuv420p"
         self._empty = True
+        self._sound: Any = None
+        if sound:
+            self._sound = self._container.add_stream("aac", SOUND_RATE, SOUND, layout="mono")
+        self._heard = 0  # samples
 
     def write(self, frame: Frame) -> None:
         """H.264 halves the resolution of colours: an odd side becomes one longer."""
@@ -97,7 +107,16 @@ class VideoWriter:
             self._empty = False
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even)))
 
+    def write_sound(self, samples: NDArray[np.float32], rate: int) -> None:
+        """The next samples (n,) in [-1, 1], `rate` a second: the same for all of them."""
+        part = av.AudioFrame.from_ndarray(samples[None], "flt", "mono")
+        part.sample_rate, part.time_base, part.pts = rate, Fraction(1, rate), self._heard
+        self._heard += len(samples)
+        self._container.mux(self._sound.encode(part))
+
     def close(self) -> None:
         if not self._empty:
             self._container.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._container.mux(self._sound.encode(None))
         self._container.close()

@@ -49,10 +49,10 @@ class Terminal:
             with client:
                 yield client
         except PerceiverError as error:
-            sentence = " ".join(str(error).split()) + HINTS.get(error.code, "")
-            raise click.ClickException(sentence) from None
+            raise click.ClickException(sentence(error)) from None
         except OSError as error:
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from None
 
     def show(self, answers: Any, *rows: Row) -> None:
         """The answers as one line of JSON, or the rows as a table."""
@@ -60,6 +60,11 @@ class Terminal:
             click.echo(json.dumps(answers, default=asdict, ensure_ascii=False))
             return
         click.echo(table(rows))
+
+
+def sentence(error: PerceiverError) -> str:
+    """The error on one line."""
+    return " ".join(str(error).split()) + HINTS.get(error.code, "")
 
 
 def _from_either_place(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
@@ -118,6 +123,18 @@ def with_options(
 
 def optioned(*options: Option) -> Callable[[Command], Command]:
     return lambda command: functools.reduce(lambda f, option: option(f), options[::-1], command)
+
+
+def need_media() -> None:
+    """Says what to install where the libraries of image and video files are missing.
+
+    Not before they are needed: they take longer to load than all the rest.
+    """
+    try:
+        import av  # noqa: F401  # only looked for
+        import PIL  # noqa: F401  # only looked for
+    except ImportError:
+        raise click.ClickException("this needs av and pillow: pip install av pillow") from None
 
 
 def progress(steps: Iterable[T], label: str, length: int | None = None) -> ProgressBar[T]:
