@@ -22,7 +22,7 @@ FLOORS = (
     {"app"},
     {"rest", "rpc", "oip"},
     {"engine", "answering", "streams"},
-    {"work", "metrics"},
+    {"work", "metrics", "results"},
     {"registry", "batcher"},
     {"child", "media_pool", "worker", "media", "media_child"},
 )
