@@ -60,7 +60,7 @@ class Catalogue:
         """ValueError where the settings name models wrongly; a broken folder is only listed so."""
         self._entries = {name: Entry(name, "hub", None, task) for name, task in HUB.items()}
         for name in HUB:
-            if (settings.models_dir / name).is_dir():
+            if settings.models_dir is not None and (settings.models_dir / name).is_dir():
                 self._add(name, "hub", settings.models_dir / name)
         for name, folder in EMBEDDED.items():
             self._add(name, "embedded", folder)

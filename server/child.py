@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
 from server.frames import MAX_BODY, AsyncChannel, FrameError, Row
 from server.messages import Failed
+from server.spawn import python
 
 log = logging.getLogger(__name__)
 
@@ -217,16 +215,13 @@ class Child:
             self.tried.set_result(None)
 
     def _spawn(self, fd: int) -> subprocess.Popen[bytes]:
-        # -P and PYTHONPATH: the child imports this very code, not a folder `server` of wherever
-        # the user happens to stand.  stdout goes where stderr goes: stdout may be somebody's pipe.
-        home = str(Path(__file__).parents[1])
-        path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+        command, env = python(self._module, str(fd), self._options)
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", self._module, str(fd), self._options],
+            command,
             pass_fds=[fd],
             stdin=subprocess.DEVNULL,
-            stdout=2,
-            env={**os.environ, "PYTHONPATH": path},
+            stdout=2,  # where stderr goes: stdout may be somebody's pipe
+            env=env,
         )
 
 

@@ -131,6 +131,8 @@ def pull_command(ctx: click.Context, /, name: str, source: Path | None, **_: Any
     from server.pull import PullError, pull
 
     settings = settings_of(ctx)
+    if settings.models_dir is None:
+        raise ConfigError("models_dir is not set: say --models-dir FOLDER")
     try:
         pull(name, settings.models_dir, source, click.echo)
     except PullError as error:

@@ -34,6 +34,14 @@ def _unset(value: object) -> object:
     return None if value == "" else value
 
 
+def _models_at_home() -> Path | None:
+    """A folder of the user's; None for one who has no home, as in many a container."""
+    try:
+        return Path.home() / ".cache/perceiver-server/models"
+    except RuntimeError:
+        return None
+
+
 NonEmpty = Annotated[str, Field(min_length=1)]
 MapOfPaths = Annotated[dict[NonEmpty, Path], BeforeValidator(_mapping)]
 MapOfNames = Annotated[dict[NonEmpty, NonEmpty], BeforeValidator(_mapping)]
@@ -80,8 +88,8 @@ class Settings(BaseModel):
     models: MapOfPaths = Field(
         default_factory=dict, description="More models: NAME=FOLDER[,NAME=FOLDER…], or a YAML map."
     )
-    models_dir: Path = Field(
-        default_factory=lambda: Path.home() / ".cache/perceiver-server/models",
+    models_dir: OptionalPath = Field(
+        default_factory=_models_at_home,
         description="Where `perceiver-server pull` puts models, and `serve` finds them.",
     )
     default_models: MapOfNames = Field(

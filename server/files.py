@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from perceiver_core.pipelines import PIPELINES
 from perceiver_core.pipelines.multimodal_autoencoding import (
@@ -18,6 +17,7 @@ from perceiver_core.pipelines.multimodal_autoencoding import (
 from perceiver_core.pipelines.optical_flow import Flow, OpticalFlow, OpticalFlowInput
 from server.arrays import flo, npy
 from server.media_pool import MediaPool
+from server.results import magnitudes, mp4
 
 Writer = Callable[[MediaPool, Any], Awaitable[bytes]]
 
@@ -55,12 +55,7 @@ def shown(output: Any) -> Any:
     """A result as JSON may show it: arrays of megabytes become a few numbers."""
     match output:
         case Flow(flow):
-            length = np.hypot(flow[..., 0], flow[..., 1])
-            return {
-                "shape": flow.shape,
-                "mean_magnitude": float(length.mean(dtype=np.float64)),
-                "max_magnitude": float(length.max()),
-            }
+            return {"shape": flow.shape, **magnitudes(flow)}
         case Reconstruction(clips):
             return [{"start": clip.start, "labels": clip.labels} for clip in clips]
     return output
@@ -85,16 +80,7 @@ async def _png(media: MediaPool, made: Flow) -> bytes:
     return await media.render("flow-png", {"flow": made.flow})
 
 
-async def _mp4(media: MediaPool, made: Reconstruction) -> bytes:
-    row = {
-        "frames": np.concatenate([clip.video for clip in made.clips if clip.video is not None]),
-        "audio": np.concatenate([clip.audio for clip in made.clips if clip.audio is not None]),
-    }
-    rates = {"frame_rate": made.format.frame_rate, "sample_rate": made.format.sample_rate}
-    return await media.render("mp4", row, **rates)
-
-
 _WRITERS: dict[str, dict[str, Writer]] = {
     OpticalFlow.task: {".flo": _flo, ".npy": _npy, ".png": _png},
-    MultimodalAutoencoding.task: {".mp4": _mp4},
+    MultimodalAutoencoding.task: {".mp4": mp4},
 }

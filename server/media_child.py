@@ -7,7 +7,6 @@ call takes too long (server/child.py).  One call at a time, one reply each.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import math
 import resource
@@ -25,6 +24,7 @@ from perceiver_core.errors import CheckpointError, InvalidInput
 from perceiver_core.pipelines import open_pipeline
 from perceiver_core.pipelines.multimodal_autoencoding import Format, MultimodalAutoencoding
 from perceiver_core.pipelines.optical_flow import OpticalFlow
+from server.confine import confine
 from server.errors import INTERNAL
 from server.frames import Channel, FrameError, Row
 from server.media.colours import flow_png
@@ -49,9 +49,6 @@ from server.messages import (
 from server.parent import join_parent
 
 log = logging.getLogger(__name__)
-
-_PR_SET_NO_NEW_PRIVS = 38
-_OPEN_FILES = 32
 
 
 def main() -> None:
@@ -124,35 +121,11 @@ def _file(data: bytes) -> Row:
     return {"file": np.frombuffer(data, np.uint8)}
 
 
-def confine(memory_bytes: int) -> None:
-    """Gives up privileges and resources, for good."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
-    limits = {
-        resource.RLIMIT_AS: _address_space() + memory_bytes,
-        resource.RLIMIT_NOFILE: _OPEN_FILES,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: 0,
-    }
-    for kind, limit in limits.items():
-        _, hard = resource.getrlimit(kind)
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (limit, limit))
-
-
 def _limit_cpu(seconds: float) -> None:
     """One call's CPU time, in case the parent cannot kill us."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     limit = math.ceil(time.process_time() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
-
-
-def _address_space() -> int:
-    """Bytes of address space that the interpreter and its libraries take already."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    return pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from perceiver_core.config import CONFIG_FILE
 from perceiver_core.folders import WEIGHTS_FILE
+from server.spawn import python
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -31,6 +31,7 @@ SMALL_FILES = (
 )
 CHILD = "server.pull_child"
 HUB_TIMEOUT_S = 30.0
+CONVERT_LIMIT_S = 600.0
 _CHUNK = 1 << 20
 
 Say = Callable[[str], None]
@@ -92,6 +93,9 @@ def download(repository: str, staging: Path, say: Say) -> None:
     files = {file.rfilename: file for file in info.siblings or []}
     names = chosen(set(files), f"{repository} on the hub")
     say(f"{repository} at revision {info.sha}: {', '.join(names)}")
+    for left in staging.iterdir():  # by a pull that was broken off; nobody checks it any more
+        if left.is_file() and left.name not in names:
+            left.unlink()
     for name in names:
         with _told(Exception, unreachable):
             hub.hf_hub_download(repository, name, revision=info.sha, local_dir=staging)
@@ -122,18 +126,26 @@ def _digest(file: Path, digest: hashlib._Hash) -> str:
 def _copy(source: Path, staging: Path) -> None:
     if not source.is_dir():
         raise PullError(f"there is no folder {str(source)!r}")
-    for old in staging.glob("*"):
-        old.unlink()
-    for name in chosen({file.name for file in source.iterdir()}, repr(str(source))):
+    names = chosen({file.name for file in source.iterdir()}, repr(str(source)))
+    shutil.rmtree(staging)  # what a download left that was broken off
+    staging.mkdir()
+    for name in names:
         shutil.copyfile(source / name, staging / name)
 
 
-def convert(folder: Path) -> str:
+def convert(folder: Path, limit_s: float = CONVERT_LIMIT_S) -> str:
     """Has a process of its own convert the weights where they are pickled, and load the model;
-    what it says of it.  Raises PullError with what is wrong."""
-    child = subprocess.run(
-        [sys.executable, "-m", CHILD, folder], capture_output=True, text=True, check=False
-    )
+    what it says of it.  Raises PullError with what is wrong, also after `limit_s` seconds."""
+    command, env = python(CHILD, str(folder))
+    try:
+        child = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=limit_s
+        )
+    except subprocess.TimeoutExpired:
+        raise PullError(
+            f"the converter took longer than {limit_s:g} s and was ended: pull again when the "
+            "machine is less busy"
+        ) from None
     if child.returncode != 0:
         last = child.stderr.strip().rpartition("\n")[2]
         raise PullError(last or f"the converter ended with exit code {child.returncode}")

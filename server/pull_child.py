@@ -2,8 +2,9 @@
 the model once.
 
 The only place where a pickle is opened: with weights_only, which builds tensors and calls nothing,
-in a process that can reach no network where the kernel allows to give it up.  One line on stdout
-says what was found; one on stderr what is wrong.
+in a process whose memory and files are limited by the size of the weights, and which can reach no
+network where the kernel allows to give it up.  One line on stdout says what was found; one on
+stderr what is wrong.
 """
 
 from __future__ import annotations
@@ -16,22 +17,29 @@ from typing import Any
 
 from perceiver_core.errors import CheckpointError
 from perceiver_core.folders import WEIGHTS_FILE
+from server.confine import confine
 from server.pull import PICKLED_FILE
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
+_COPIES = 4  # of the weights in memory: float16 ones have been seen to take three
+_WORKING_BYTES = 1 << 30
 
 
 def main() -> None:
     """Exit code 1 and a sentence where the folder does not become a model."""
     folder = Path(sys.argv[1])
-    said = ""
+    alone = leave_network()  # before torch starts threads, which would forbid it
+    weights = sum(file.stat().st_size for file in folder.iterdir())
+    import torch
+
+    torch.set_num_threads(1)  # no more can be started
+    confine(_COPIES * weights + _WORKING_BYTES, 2 * weights)
     try:
         if not (folder / WEIGHTS_FILE).exists():
-            alone = leave_network()  # before torch starts threads, which would forbid it
             convert(folder)
-            said = f"; converted {'without a' if alone else 'with the'} network at hand"
-        print(f"{describe(folder)}{said}")  # noqa: T201 (the answer to the parent)
+        network = "without a network" if alone else "with the network"
+        print(f"{describe(folder)}; read {network} at hand")  # noqa: T201 (the answer to the parent)
     except CheckpointError as error:
         sys.exit(str(error))
 
@@ -65,7 +73,12 @@ def convert(folder: Path) -> None:
     ):
         raise CheckpointError(f"{PICKLED_FILE} does not hold tensors by name: it was not converted")
     # Cloned: tensors that share memory, as tied weights do, cannot be written otherwise.
-    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in loaded.items()}
+    try:
+        tensors = {name: tensor.detach().clone().contiguous() for name, tensor in loaded.items()}
+    except RuntimeError as error:  # what torch raises where there is no memory
+        raise CheckpointError(
+            f"{PICKLED_FILE} holds tensors far larger than itself: it was not converted"
+        ) from error
     partial = folder / f".{WEIGHTS_FILE}"
     save_file(tensors, partial, metadata={"format": "pt"})
     partial.chmod(0o644)  # safetensors writes for its owner alone; the server may be another user

@@ -22,7 +22,7 @@ FLOORS = (
     {"app"},
     {"rest", "rpc", "oip"},
     {"engine", "answering", "streams"},
-    {"work", "metrics"},
+    {"work", "metrics", "results"},
     {"registry", "batcher"},
     {"child", "media_pool", "worker", "media", "media_child"},
 )
@@ -73,7 +73,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     # configuration is one frozen value, made at the door
     "os.environ": (
         "server.config",
-        "server.child",  # hands it on, whole
+        "server.spawn",  # hands it on, whole
         "clients.python.perceiver_client.cli",  # quietens grpc
         "benchmarks",
     ),

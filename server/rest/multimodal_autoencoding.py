@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from perceiver_core.pipelines.multimodal_autoencoding import (
     Clip,
     MultimodalAutoencodingInput,
@@ -23,6 +21,7 @@ from server.rest.schemas import (
     MultimodalAutoencodingRequest,
 )
 from server.rest.uploads import Upload, read_upload
+from server.results import mp4
 from server.signatures import check_video, video_format
 
 MP4 = "video/mp4"
@@ -77,19 +76,7 @@ def _clip(clip: Clip) -> dict[str, Any]:
 
 
 async def _mp4(media: MediaPool, outputs: Sequence[Reconstruction], single: bool) -> Parts:
-    made = outputs[0]
-    row = await asyncio.to_thread(_streams, made.clips)
-    rates = {"frame_rate": made.format.frame_rate, "sample_rate": made.format.sample_rate}
-    return [await media.render("mp4", row, **rates)]
-
-
-def _streams(clips: Sequence[Clip]) -> dict[str, np.ndarray[Any, Any]]:
-    """`frames` uint8 (n, H, W, 3) and, where asked for, `audio` float32 (S,), of all clips."""
-    streams: dict[str, list[np.ndarray[Any, Any]]] = {
-        "frames": [clip.video for clip in clips if clip.video is not None],
-        "audio": [clip.audio for clip in clips if clip.audio is not None],
-    }
-    return {name: np.concatenate(arrays) for name, arrays in streams.items() if arrays}
+    return [await mp4(media, outputs[0])]
 
 
 MULTIMODAL_AUTOENCODING = Door(

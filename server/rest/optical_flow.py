@@ -15,6 +15,7 @@ from server.rest.answer import Parts, json_parts
 from server.rest.door import JSON, Call, Door, Form, Posted, options_of
 from server.rest.schemas import OpticalFlowAnswer, OpticalFlowParameters, OpticalFlowRequest
 from server.rest.uploads import Upload, read_upload
+from server.results import magnitudes
 from server.signatures import check_image, image_format
 
 _FRAMES = Upload(
@@ -40,9 +41,7 @@ async def _json(_: MediaPool, outputs: Sequence[Flow], single: bool) -> Parts:
 
 
 def _described(flow: np.ndarray[Any, np.dtype[np.float32]]) -> Parts:
-    lengths = np.hypot(flow[..., 0], flow[..., 1])
-    mean, longest = float(lengths.mean(dtype=np.float64)), float(lengths.max())
-    return json_parts({"flow": flow, "mean_magnitude": mean, "max_magnitude": longest})
+    return json_parts({"flow": flow, **magnitudes(flow)})
 
 
 async def _npy(_: MediaPool, outputs: Sequence[Flow], single: bool) -> Parts:

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-TopK = Annotated[int, Field(ge=1, le=1_000_000)]
+MOST = 1_000_000  # of a number: no answer is as large, and children are sent 64 bits at most
+TopK = Annotated[int, Field(ge=1, le=MOST)]
+Pixels = Annotated[int, Field(ge=0, le=MOST)]
 
 
 def _one_or_many(value: object) -> str | None:
@@ -52,10 +54,10 @@ class FillMaskParameters(_Body):
 class OpticalFlowParameters(_Body):
     """Where flow is wanted; null means everywhere."""
 
-    region: Annotated[list[int], Field(min_length=4, max_length=4)] | None = Field(
+    region: Annotated[list[Pixels], Field(min_length=4, max_length=4)] | None = Field(
         None, description="[top, left, height, width] in pixels; the whole frame if not given."
     )
-    stride: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+    stride: Annotated[int, Field(ge=1, le=MOST)] | None = Field(
         None, description="Every n-th pixel of the region, both ways; 1 if not given."
     )
 

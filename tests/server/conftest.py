@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.live_server import LiveServer, serving
+from tests.server.pulling import NAME, SMALL, pickled
 from tests.tiny import (
     make_fill_mask,
     make_image_classifier,
@@ -73,3 +74,11 @@ def live(
         for task, inputs in (("text-classification", "a"), ("fill-mask", "[MASK]")):
             assert server.post(task, json={"inputs": inputs}).status_code == 200
         yield server
+
+
+@pytest.fixture(scope="session")
+def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint, laid out as the hub's."""
+    folder = tmp_path_factory.mktemp("hub") / NAME
+    pickled(folder, "PerceiverForMaskedLM", SMALL)
+    return folder

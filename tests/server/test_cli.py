@@ -45,6 +45,18 @@ def test_models_is_a_table(model_repository: Path) -> None:
     assert "pickle" in lines["pickled"]
 
 
+def test_a_user_without_a_home(tmp_path: Path) -> None:
+    nowhere = {"HOME": "~"}  # what is left of the folder where nobody knows the user
+    assert "models_dir: null  " in run("config", env=nowhere).stdout
+    listed = run("models", env=nowhere)
+    assert listed.returncode == 0, listed.stderr
+    assert "tiny-fashion" in listed.stdout
+    pull = ("pull", "language-perceiver", "--from", tmp_path)
+    refused = run(*pull, env=nowhere)
+    assert (refused.returncode, "say --models-dir FOLDER" in refused.stderr) == (2, True)
+    assert "must hold config.json" in run(*pull, "--models-dir", tmp_path, env=nowhere).stderr
+
+
 def test_predict_answers_without_a_server(model_repository: Path, tmp_path: Path) -> None:
     options = ("--model-repository", model_repository, "--threads", "1", "--top-k", "2")
     text = run("predict", "text-classification", "hello", "--model", "text", *options)

@@ -29,12 +29,14 @@ from server.rest.schemas import (
 )
 from server.rest.uploads import read_upload
 from tests.live_server import LiveServer
+from tests.server.clips import clip
 from tests.server.pictures import encoded
 
 TEXT, MASK, IMAGE = "text-classification", "fill-mask", "image-classification"
 MIB = 1024 * 1024
 PNG = encoded("PNG")
 JPEG = encoded("JPEG", (200, 200))
+VIDEO = clip()
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +106,31 @@ def test_an_empty_body(live: LiveServer, task: str) -> None:
 )
 def test_what_is_no_json(live: LiveServer, task: str, body: bytes) -> None:
     refused(live, task, 400, "malformed", content=body)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [10**6 + 1, 2**63, 2**64, 10**400, -1, -(2**63) - 1],
+    ids=["1e6+1", "2^63", "2^64", "1e400", "-1", "-2^63-1"],
+)
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        *((task, "top_k") for task in (TEXT, MASK, IMAGE, "multimodal-autoencoding")),
+        *(("optical-flow", name) for name in ("stride", "region")),
+    ],
+)
+def test_numbers_that_no_field_takes(live: LiveServer, task: str, name: str, number: int) -> None:
+    file = base64.b64encode(VIDEO if task.startswith("multi") else PNG).decode()
+    inputs: Any = {TEXT: "a", MASK: "[MASK]"}.get(task, file)
+    if task == "optical-flow":
+        inputs = {"frame1": file, "frame2": file}
+    for place in range(4 if name == "region" else 1):
+        region = [1] * place + [number] + [1] * (3 - place)
+        parameters = {name: region if name == "region" else number}
+        body = {"inputs": inputs, "parameters": parameters}
+        said = refused(live, task, 422, "invalid_input", json=body)
+        assert f"parameters.{name}{f'[{place}]' if name == 'region' else ''} is " in said
 
 
 @pytest.mark.parametrize("task", [TEXT, MASK, IMAGE])
