@@ -114,10 +114,10 @@ class Answering:
         began = perf_counter()
         grow = _not_yet if patient else ticket.admit
         work = await prepare(pipeline, items, entry.folder, self.media, self.threads, grow)
-        if patient:
-            await ticket.admit_in_turn(len(work.rows))
         queued = perf_counter()
         self.histograms.decode.labels(entry.name).observe(queued - began)
+        if patient:
+            await ticket.admit_in_turn(len(work.rows))
         computed = await self._compute(ticket, entry, work)
         self.histograms.queue.labels(entry.name).observe(computed.started - queued)
         back = perf_counter()
