@@ -113,7 +113,7 @@ async def _rows(
 ) -> list[Row]:
     """Media are decoded in their child, arrays cut up in a thread, text is read here."""
     if pipeline.encoded(item):
-        return await media.preprocess(folder, item)
+        return await media.preprocess(folder, item, video=pipeline.video)
     if pipeline.media:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(threads, pipeline.preprocess, item)
