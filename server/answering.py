@@ -111,6 +111,7 @@ class Answering:
         pipeline = await self.registry.pipeline(entry.name)
         check_task(entry.name, pipeline.task, task)
         assert entry.folder is not None
+        arrived = perf_counter()
         if patient:  # before anything is decoded: who waits for room holds what was sent, no more
             await ticket.admit_in_turn(known_rows(pipeline, items))
         began = perf_counter()
@@ -118,14 +119,15 @@ class Answering:
         queued = perf_counter()
         self.histograms.decode.labels(entry.name).observe(queued - began)
         computed = await self._compute(ticket, entry, work)
-        self.histograms.queue.labels(entry.name).observe(computed.started - queued)
+        waited = began - arrived + computed.started - queued
+        self.histograms.queue.labels(entry.name).observe(waited)
         back = perf_counter()
         outputs: Any = await work.outputs(computed.rows, self.threads)
         if render is not None:
             outputs = await render(outputs)
         seconds = {
             "decode": queued - began,
-            "queue": computed.started - queued,
+            "queue": waited,
             "compute": computed.seconds,
             "encode": perf_counter() - back,
         }

@@ -16,6 +16,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any, NoReturn
 
 import msgspec
@@ -67,7 +68,7 @@ class Child:
         self._turn = asyncio.Lock()
         self._ready = asyncio.Event()
         self._closed = False
-        self.waiting = 0  # calls that have not returned
+        self.waiting = 0  # the weights of the calls that wait or are under way
 
     def start(self) -> None:
         """Starts the process, and again whenever it dies."""
@@ -90,7 +91,7 @@ class Child:
         await self._ready.wait()
 
     async def call(
-        self, message: msgspec.Struct, rows: Sequence[Row] = (), *, limit_s: float
+        self, message: msgspec.Struct, rows: Sequence[Row] = (), *, limit_s: float, weight: int = 1
     ) -> Reply:
         """Sends a message and returns the reply.
 
@@ -98,7 +99,7 @@ class Child:
         `limit_s` seconds; FrameError where the rows cannot be sent.  A caller who is cancelled
         while waiting for his turn is forgotten; later, the call runs on and its reply is dropped.
         """
-        self.waiting += 1
+        self.waiting += weight
         try:
             await self._turn.acquire()
             try:
@@ -106,11 +107,12 @@ class Child:
             except BaseException:
                 self._turn.release()
                 raise
-            self._exchange_task = asyncio.create_task(self._exchange(message, rows, limit_s))
-            self._exchange_task.add_done_callback(self._exchanged)
-            return await asyncio.shield(self._exchange_task)
-        finally:
-            self.waiting -= 1
+        except BaseException:
+            self.waiting -= weight
+            raise
+        self._exchange_task = asyncio.create_task(self._exchange(message, rows, limit_s))
+        self._exchange_task.add_done_callback(partial(self._exchanged, weight))
+        return await asyncio.shield(self._exchange_task)
 
     async def close(self) -> None:
         """Ends the process for good; calls under way and calls to come raise ChildDied."""
@@ -123,7 +125,8 @@ class Child:
             await asyncio.to_thread(self._process.wait)
         self._ready.set()
 
-    def _exchanged(self, task: asyncio.Task[Reply]) -> None:
+    def _exchanged(self, weight: int, task: asyncio.Task[Reply]) -> None:
+        self.waiting -= weight
         self._turn.release()
         if not task.cancelled():
             task.exception()  # seen, also where the caller has gone

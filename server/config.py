@@ -140,9 +140,15 @@ class Settings(BaseModel):
     media_timeout_s: Seconds = Field(
         10.0, description="Decoding one image or video may take this long, then it is killed."
     )
-    media_processes: int = Field(1, ge=1, le=64, description="Children that decode media.")
+    media_processes: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Children that decode media, 30 MB each at rest; of several one takes no "
+        "videos.",
+    )
     media_memory_bytes: Bytes = Field(
-        ByteSize(1024 * MIB), description="Address space of a media child."
+        ByteSize(1024 * MIB), description="Address space that each of them may take for its work."
     )
     batch_timeout_s: Seconds = Field(
         60.0, description="A batch that runs longer counts as hung; the worker is restarted."

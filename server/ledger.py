@@ -29,6 +29,7 @@ class Ledger:
         # Answers may pile up behind the device as well as before it: one batch on the device and
         # one being turned into replies.
         self._max_held = max_queue + 2 * max_batch
+        self._share = max_queue // 2  # of those who wait for room, streams: the rest is for others
         self.received: Counter[Key] = Counter()
         self.queued: Counter[Key] = Counter()
         self.in_flight: Counter[Key] = Counter()
@@ -37,6 +38,7 @@ class Ledger:
         self.draining = False
         self.waiting_rows = 0  # admitted, not yet on the device
         self.held_rows = 0  # admitted, not yet ended
+        self._patient_rows = 0  # of them, of those who waited for room
         self._line: deque[_Place] = deque()  # who waits for room, first come first served
         self._live = 0
         self._idle = asyncio.Event()
@@ -72,14 +74,31 @@ class Ledger:
             self.waiting_rows + rows <= self.max_queue and self.held_rows + rows <= self._max_held
         )
 
+    def _room_in_turn(self, rows: int) -> bool:
+        """For who waits: within their share, of which one request alone may take more."""
+        shared = self._patient_rows == 0 or self._patient_rows + rows <= self._share
+        return shared and self._room_for(rows)
+
+    def _room_at_once(self, rows: int) -> bool:
+        """For who does not wait: while others do, beside their share and what their first needs, so
+        that neither keeps the other out."""
+        if self._line:
+            reserved = max(self._share, self._line[0].rows)
+            held = self.held_rows - self._patient_rows
+            if held + rows > self.max_queue - reserved:
+                return False
+        return self._room_for(rows)
+
     def _advance(self) -> None:
         """Admits who waits, as far as there is room."""
         while self._line:
             place = self._line[0]
             if not place.turn.done():  # done: it has been given up
-                if not self._room_for(place.rows):
+                if not self._room_in_turn(place.rows):
                     return
                 place.ticket._take(place.rows)
+                place.ticket._patient += place.rows
+                self._patient_rows += place.rows
                 place.turn.set_result(None)
             self._line.popleft()
 
@@ -94,6 +113,7 @@ class Ticket:
         self._ledger = ledger
         self._waiting = 0
         self._held = 0
+        self._patient = 0  # of the held ones, those that waited for room
 
     def admit(self, rows: int) -> None:
         """Admits `rows` more rows; Fault draining, too_large or queue_full where it cannot.
@@ -104,7 +124,7 @@ class Ticket:
         if ledger.draining and self._held == 0:
             raise Fault("draining", "the server is shutting down: ask another one, or later")
         self._check_size(rows)
-        if rows and (ledger._line or not ledger._room_for(rows)):
+        if rows and not ledger._room_at_once(rows):
             raise Fault(
                 "queue_full",
                 f"{ledger.held_rows} rows are waiting or being answered already: try again later",
@@ -119,7 +139,8 @@ class Ticket:
     async def admit_in_turn(self, rows: int) -> None:
         """Admits all the `rows` of a request at once, as soon as there is room; Fault too_large.
 
-        It stands in line behind those who wait already, and before those who do not wait.  A drain
+        It stands in line behind those who wait already.  Together they hold half of the queue at
+        most, or one request that is larger; the other half is for those who do not wait.  A drain
         does not matter: the request has been accepted.
         """
         self._check_size(rows)
@@ -168,6 +189,7 @@ class Ticket:
         self.state = outcome
         self._ledger.waiting_rows -= self._waiting
         self._ledger.held_rows -= self._held
+        self._ledger._patient_rows -= self._patient
         self._ledger._advance()
         return True
 

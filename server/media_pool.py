@@ -30,10 +30,14 @@ from server.messages import (
 RENDERERS: dict[str, type[RenderFlow | RenderVideo]] = {"flow-png": RenderFlow, "mp4": RenderVideo}
 
 
+VIDEO = 1000  # images that rather wait for one another than behind one video
+
+
 class MediaPool:
     """Decodes, preprocesses and renders, one thing at a time in each child.
 
-    Whatever fails is a Fault; what takes longer than `media_timeout_s` is killed.
+    Videos take seconds: of several children the first takes none.  Whatever fails is a Fault; what
+    takes longer than `media_timeout_s` is killed.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,11 +66,10 @@ class MediaPool:
         """Ends the children."""
         await asyncio.gather(*(child.close() for child in self._children))
 
-    async def preprocess(self, folder: Path, item: Any) -> list[Row]:
+    async def preprocess(self, folder: Path, item: Any, *, video: bool = False) -> list[Row]:
         """The rows of one item, by the pipeline of a folder."""
-        return await self._call(
-            Preprocess(str(folder)), {"item": _bytes(msgspec.msgpack.encode(item))}
-        )
+        row = {"item": _bytes(msgspec.msgpack.encode(item))}
+        return await self._call(Preprocess(str(folder)), row, video=video)
 
     async def decode(self, image: bytes, fit: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """An encoded image as RGB uint8 (H, W, 3).
@@ -80,13 +83,15 @@ class MediaPool:
         """A file: `flow-png` of {"flow": float32 (h, w, 2)}, or `mp4` of {"frames": uint8
         (n, h, w, 3)} and, for sound, "audio": float32 (S,); options as RenderFlow and RenderVideo
         name them."""
-        [made] = await self._call(RENDERERS[kind](**options), row)
+        [made] = await self._call(RENDERERS[kind](**options), row, video=kind == "mp4")
         return made["file"].tobytes()
 
-    async def _call(self, message: MediaCall, row: Row) -> list[Row]:
-        child = min(self._children, key=lambda child: child.waiting)
+    async def _call(self, message: MediaCall, row: Row, *, video: bool = False) -> list[Row]:
+        children = (self._children[1:] if video else []) or self._children
+        child = min(children, key=lambda child: child.waiting)
+        weight = VIDEO if video else 1
         try:
-            reply, rows = await child.call(message, [row], limit_s=self._limit_s)
+            reply, rows = await child.call(message, [row], limit_s=self._limit_s, weight=weight)
         except FrameError:
             raise Fault("too_large", TOO_MUCH) from None
         except ChildDied as death:

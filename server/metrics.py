@@ -46,7 +46,9 @@ class Histograms:
             "From receipt to the end, whatever the outcome.",
             ("model", "protocol"),
         )
-        self.queue = histogram("queue_seconds", "Wait for the device, loading included.")
+        self.queue = histogram(
+            "queue_seconds", "Wait for room and for the device, loading included."
+        )
         self.decode = histogram("decode_seconds", "Checking and preprocessing of a request.")
         self.compute = histogram("compute_seconds", "A batch on the device.")
         self.items = histogram("batch_items", "Rows in a batch.", buckets=ITEMS)

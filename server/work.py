@@ -148,7 +148,7 @@ async def _rows(
             pipeline.check(decoded)
             return await _rows(pipeline, decoded, folder, media, threads, grow)
     if pipeline.encoded(item):
-        rows = await media.preprocess(folder, item)
+        rows = await media.preprocess(folder, item, video=pipeline.video)
         grow(len(rows))
         return rows
     grow(pipeline.row_count(item))

@@ -30,6 +30,7 @@ class Pipeline(ABC, Generic[Input, Output]):
     task: ClassVar[str]
     input_type: ClassVar[type]
     media: ClassVar[bool] = False  # `input_type` holds encoded media of strangers
+    video: ClassVar[bool] = False  # and they are videos, which take seconds to decode
 
     def __init__(self, config: PerceiverConfig, folder: Path) -> None:
         self.config = config

@@ -74,6 +74,7 @@ class MultimodalAutoencoding(Pipeline[MultimodalAutoencodingInput | Footage, Rec
     task = "multimodal-autoencoding"
     input_type = MultimodalAutoencodingInput
     media = True
+    video = True
     # Reads a file into the model's format; the library itself reads no video files.
     decode: Callable[[bytes, Format], Decoded] | None = None
 

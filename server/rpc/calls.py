@@ -12,9 +12,10 @@ from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Answer, Engine
 from server.request_id import request_id_of
 from server.rpc.errors import PROTOCOL, Context, gone, refuse
+from server.rpc.parts import Parts, as_field, fitting, joined
 from server.rpc.patience import Patience
 from server.rpc.tasks import Rpc, model_of
-from server.rpc.wire import fitting, parse
+from server.rpc.wire import parse
 
 Serve = Callable[[Context, str], Awaitable[Any]]  # takes the request's id; bytes, or has written
 Handler = Callable[[object, Context], Awaitable[Any]]
@@ -52,7 +53,7 @@ def task(engine: Engine, patience: Patience, rpc: Rpc) -> Serve:
         del message
         answer = await ask(engine, rpc, request, context, request_id)
         started = time.perf_counter()
-        response = await serialized(rpc, answer, settings.max_message_bytes)
+        response = await joined(answer.outputs)
         headers = answer.headers(time.perf_counter() - started)
         context.set_trailing_metadata((("x-request-id", request_id), *headers.items()))
         return response
@@ -60,18 +61,18 @@ def task(engine: Engine, patience: Patience, rpc: Rpc) -> Serve:
     return serve
 
 
-async def serialized(rpc: Rpc, answer: Answer, max_bytes: int) -> bytes:
-    """The response; media take so long that a thread does it.  Fault too_large."""
-    write = rpc.response(results=answer.outputs).SerializeToString
-    return fitting(await asyncio.to_thread(write) if rpc.media else write(), max_bytes)
-
-
 async def ask(engine: Engine, rpc: Rpc, request: Any, context: Context, request_id: str) -> Answer:
-    """The engine's answer.
+    """The engine's answer, its outputs the Parts of a response.
 
     The call is cancelled when its client gives it up and when its deadline passes.  The first
     takes the work away at once; the second leaves it to the work's own deadline, which is the same.
     """
+
+    async def render(outputs: list[Any]) -> Parts:
+        results = await rpc.render(request, outputs, engine.media)
+        written = [part for one in results for part in as_field(rpc.response, "results", one)]
+        return fitting(written, engine.settings.max_message_bytes)
+
     left_s: float | None = context.time_remaining()  # None: the call has no deadline
     work = engine.predict(
         rpc.task,
@@ -80,7 +81,7 @@ async def ask(engine: Engine, rpc: Rpc, request: Any, context: Context, request_
         timeout_ms=None if left_s is None else left_s * 1000,
         protocol=PROTOCOL,
         request_id=request_id,
-        render=lambda outputs: rpc.render(request, outputs, engine.media),
+        render=render,
     )
     working = asyncio.create_task(work)
     try:

@@ -23,6 +23,7 @@ from server.engine import Engine
 from server.errors import Fault
 from server.media_pool import MediaPool
 from server.rpc.images import check_options, pixels_of
+from server.rpc.parts import Parts
 from server.work import Undecoded
 
 MODALITIES = {
@@ -53,9 +54,13 @@ class Options:
         """What the pipeline can check before anything is decoded."""
         return MultimodalAutoencodingInput(b"", self.outputs, self.top_k)
 
-    async def render(self, outputs: Sequence[Reconstruction], _: MediaPool) -> list[pb.Clip]:
-        """The clips, one of each chunk."""
-        return await asyncio.to_thread(lambda: [_clip(output.clips[0]) for output in outputs])
+    async def render(self, outputs: Sequence[Reconstruction], _: MediaPool) -> list[Parts]:
+        """The clips, one of each chunk, each a written pb.Clip."""
+
+        def write() -> list[Parts]:
+            return [[_clip(output.clips[0]).SerializeToString()] for output in outputs]
+
+        return await asyncio.to_thread(write)
 
 
 @dataclass(frozen=True)

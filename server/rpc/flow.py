@@ -18,21 +18,22 @@ from server.arrays import flo, little_endian
 from server.errors import Fault
 from server.media_pool import MediaPool
 from server.rpc.images import Pixels, pixels_of
+from server.rpc.parts import Parts, as_field, pieces
 from server.work import Undecoded
 
 Field = NDArray[np.float32]  # (height, width, 2)
 
 
-def _float16(flow: Field) -> bytes:
+def _float16(flow: Field) -> Parts:
     """Nothing becomes infinite."""
     most = np.finfo(np.float16).max
-    return bytes(little_endian(flow.clip(-most, most).astype(np.float16)))
+    return pieces(little_endian(flow.clip(-most, most).astype(np.float16)))
 
 
-WRITERS: dict[int, Callable[[Field], bytes]] = {  # the others are drawn by a media child
-    pb.FLOW_ENCODING_FLOAT32: lambda flow: bytes(little_endian(flow)),
+WRITERS: dict[int, Callable[[Field], Parts]] = {  # the others are drawn by a media child
+    pb.FLOW_ENCODING_FLOAT32: lambda flow: pieces(little_endian(flow)),
     pb.FLOW_ENCODING_FLOAT16: _float16,
-    pb.FLOW_ENCODING_FLO: lambda flow: b"".join(flo(flow)),
+    pb.FLOW_ENCODING_FLO: lambda flow: [piece for part in flo(flow) for piece in pieces(part)],
 }
 ENCODINGS = (*WRITERS, pb.FLOW_ENCODING_PNG)
 
@@ -75,18 +76,19 @@ class Options:
         high, wide = size if self.region is None else self.region[2:]
         return -(-high // self.stride) * -(-wide // self.stride) * 8
 
-    async def render(self, outputs: Sequence[Flow], media: MediaPool) -> list[pb.Flow]:
-        """The fields as they were asked for."""
+    async def render(self, outputs: Sequence[Flow], media: MediaPool) -> list[Parts]:
+        """The fields as they were asked for, each a written pb.Flow."""
         return [await self._written(output.flow, media) for output in outputs]
 
-    async def _written(self, flow: Field, media: MediaPool) -> pb.Flow:
+    async def _written(self, flow: Field, media: MediaPool) -> Parts:
         write = WRITERS.get(self.encoding)
         if write is None:
-            data = await media.render("flow-png", {"flow": flow})
+            data = [await media.render("flow-png", {"flow": flow})]
         else:
             data = await asyncio.to_thread(write, flow)
         height, width, _ = flow.shape
-        return pb.Flow(height=height, width=width, encoding=self.encoding, data=data)
+        small = pb.Flow(height=height, width=width, encoding=self.encoding)
+        return [small.SerializeToString(), *as_field(pb.Flow, "data", data)]
 
 
 @dataclass(frozen=True)

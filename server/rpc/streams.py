@@ -21,8 +21,9 @@ from server.errors import Fault
 from server.rpc import clips, flow, frames
 from server.rpc.calls import Serve
 from server.rpc.errors import PROTOCOL, Context, gone, in_band
+from server.rpc.parts import Parts, as_field, fitting, joined
 from server.rpc.patience import Patience
-from server.rpc.wire import SMALL_FIELDS, fitting, parse
+from server.rpc.wire import SMALL_FIELDS, parse
 from server.streams import Outcome, Stream
 
 
@@ -33,7 +34,7 @@ class StreamRpc:
     name: str
     task: str
     message: type[Message]
-    answer: Callable[..., Message]
+    answer: type[Any]  # a message
     result: str  # the field of an answer that holds what came out
     options: Callable[[Any], Any]  # of the first message
     source: Callable[[Any, Engine], Any]  # of the options; its `next` makes items of messages
@@ -105,7 +106,7 @@ class _Call:
             timeout_ms=None if left_s is None else left_s * 1000,
             protocol=PROTOCOL,
             request_id=self.request_id,
-            render=lambda outputs: asked.render(outputs, engine.media),
+            render=lambda outputs: self._render(asked, outputs),
         )
         del first
         try:
@@ -138,21 +139,29 @@ class _Call:
         limit = self.engine.settings.max_message_bytes
         return parse(message, self.rpc.message, max_bytes=limit, max_fields=self.rpc.fields)
 
+    async def _render(self, asked: Any, outputs: list[Any]) -> Parts:
+        """An answer but for what tells which one it is."""
+        [result] = await asked.render(outputs, self.engine.media)
+        written = as_field(self.rpc.answer, self.rpc.result, result)
+        longest = self._head(2**64 - 1, 2**32 - 1)
+        fitting([longest, *written], self.engine.settings.max_message_bytes)
+        return written
+
+    def _head(self, number: int, batch_size: int) -> bytes:
+        head: bytes = self.rpc.answer(index=number, batch_size=batch_size).SerializeToString()
+        return head
+
     async def _write(self, outcomes: Stream) -> None:
         async for outcome in outcomes:
-            answer = self._answer(self.numbers.popleft(), outcome)
+            answer = await self._answer(self.numbers.popleft(), outcome)
             del outcome
             with self.patience.reading(self.context):
                 await self.context.write(answer)
             del answer
 
-    def _answer(self, number: int, outcome: Outcome) -> bytes:
-        try:
-            if isinstance(outcome, Fault):
-                raise outcome
-            [made], size = outcome.outputs, outcome.batch_size
-            answer = self.rpc.answer(index=number, batch_size=size, **{self.rpc.result: made})
-            return fitting(answer.SerializeToString(), self.engine.settings.max_message_bytes)
-        except Fault as fault:
-            error = in_band(self.engine, fault, self.request_id, number)
-            return self.rpc.answer(index=number, error=error).SerializeToString()
+    async def _answer(self, number: int, outcome: Outcome) -> bytes:
+        if isinstance(outcome, Fault):
+            error = in_band(self.engine, outcome, self.request_id, number)
+            answer: bytes = self.rpc.answer(index=number, error=error).SerializeToString()
+            return answer
+        return await joined([self._head(number, outcome.batch_size), *outcome.outputs])

@@ -18,6 +18,7 @@ from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.config import Settings
 from server.media_pool import MediaPool
 from server.rpc import clips, flow
+from server.rpc.parts import Parts
 from server.signatures import check_image
 from server.work import naming
 
@@ -37,9 +38,9 @@ class Rpc:
     name: str
     task: str
     request: type[Message]
-    response: Callable[..., Message]  # its field `results` has one element per input
+    response: type[Message]  # its field `results` has one element per input
     items: Callable[[Any, Settings], list[Any]]  # of a request
-    render: Callable[[Any, Sequence[Any], MediaPool], Awaitable[Sequence[Message]]]
+    render: Callable[[Any, Sequence[Any], MediaPool], Awaitable[list[Parts]]]  # written results
     media: bool = False  # requests carry media rather than text
     fields: int = 1  # of an input, those of its messages counted too
 
@@ -89,12 +90,16 @@ def _chunks(request: pb.MultimodalAutoencodingRequest, settings: Settings) -> li
     return [clips.Chunk(chunk, asked, settings.max_pixels) for chunk in request.inputs]
 
 
-async def _labels(_: object, outputs: Sequence[Any], __: MediaPool) -> list[pb.Labels]:
-    return [pb.Labels(labels=[pb.Label(**vars(label)) for label in output]) for output in outputs]
+async def _labels(_: object, outputs: Sequence[Any], __: MediaPool) -> list[Parts]:
+    return [[_ranking(output).SerializeToString()] for output in outputs]
 
 
-async def _spans(_: object, outputs: Sequence[Any], __: MediaPool) -> list[pb.Spans]:
-    return [pb.Spans(spans=map(_fills, output)) for output in outputs]
+def _ranking(labels: Any) -> pb.Labels:
+    return pb.Labels(labels=[pb.Label(**vars(label)) for label in labels])
+
+
+async def _spans(_: object, outputs: Sequence[Any], __: MediaPool) -> list[Parts]:
+    return [[pb.Spans(spans=map(_fills, output)).SerializeToString()] for output in outputs]
 
 
 def _fills(span: Any) -> pb.Fills:
@@ -103,13 +108,13 @@ def _fills(span: Any) -> pb.Fills:
 
 async def _fields(
     request: pb.OpticalFlowRequest, outputs: Sequence[Any], media: MediaPool
-) -> list[pb.Flow]:
+) -> list[Parts]:
     return await flow.Options.of(request.options).render(outputs, media)
 
 
 async def _clips(
     request: pb.MultimodalAutoencodingRequest, outputs: Sequence[Any], media: MediaPool
-) -> list[pb.Clip]:
+) -> list[Parts]:
     return await clips.Options.of(request.options).render(outputs, media)
 
 

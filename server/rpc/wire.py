@@ -39,16 +39,6 @@ def parse(message: bytes, kind: type[M], *, max_bytes: int, max_fields: int) -> 
         ) from None
 
 
-def fitting(answer: bytes, max_bytes: int) -> bytes:
-    """The answer, which gRPC can send; Fault too_large where it cannot."""
-    if len(answer) > max_bytes:
-        raise Fault(
-            "too_large",
-            f"the answer has {len(answer)} bytes, the limit is {max_bytes}: ask for less at once",
-        )
-    return answer
-
-
 def parse_small(message: bytes, kind: type[M]) -> M:
     """The same for services whose messages are names."""
     return parse(message, kind, max_bytes=SMALL_BYTES, max_fields=SMALL_FIELDS)

@@ -124,7 +124,7 @@ def test_what_was_accepted_is_answered_and_what_comes_is_refused(
 
 def test_what_is_being_decoded_has_been_accepted(start: Any, in_background: Any) -> None:
     image = encoded("PNG")
-    with start("--media-timeout-s", "60") as server:
+    with start("--media-timeout-s", "60", "--media-processes", "1") as server:
         path = server.url + "/v1/image-classification"
         assert httpx.post(path, content=image, timeout=60).status_code == 200
         with still(child_of(server, "server.media_child")):
@@ -209,7 +209,7 @@ def test_a_child_that_stands_still_ends_with_the_grace(
     start: Any, in_background: Any, module: str
 ) -> None:  # P2
     image = encoded("PNG")
-    patience = ("--media-timeout-s", "60", "--batch-timeout-s", "60")
+    patience = ("--media-timeout-s", "60", "--batch-timeout-s", "60", "--media-processes", "1")
     with start("--drain-grace-s", "1", *patience) as server:
         path = server.url + "/v1/image-classification"
         assert httpx.post(path, content=image, timeout=60).status_code == 200

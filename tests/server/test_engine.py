@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from perceiver_core.pipelines.fill_mask import FillMaskInput
 from perceiver_core.pipelines.text_classification import TextClassificationInput
-from server.engine import Engine
+from server.engine import Answer, Engine
 from server.errors import INTERNAL, Fault
 from tests.server.serving import (
     TASK,
@@ -52,6 +52,27 @@ async def test_an_answer_says_where_it_comes_from_and_where_its_time_went(engine
     assert sum(label.score for label in answer.outputs[0]) == pytest.approx(1.0)
     assert set(answer.timings) == {"decode", "queue", "compute", "encode"}
     assert all(0 <= milliseconds < 60_000 for milliseconds in answer.timings.values())
+
+
+async def test_waiting_for_room_counts_as_waiting(engine: Engine) -> None:
+    clock = asyncio.get_running_loop().time
+    full = engine.ledger.receive("tiny", "holder", deadline=clock() + 60)
+    full.admit(engine.settings.max_queue)
+
+    async def items() -> AsyncGenerator[TextClassificationInput, None]:
+        yield TextClassificationInput("patient")
+
+    stream = engine.stream(TASK, items(), weight=lambda _: 0)
+    await until(lambda: bool(engine.ledger._line))
+    began = time.perf_counter()
+    await until(lambda: time.perf_counter() - began > 0.2)  # far longer than the device takes
+    waited = time.perf_counter() - began
+    full.end("cancelled")
+    answer = await anext(stream)
+    await stream.close()
+    assert isinstance(answer, Answer)
+    assert answer.timings["queue"] >= waited * 1000
+    assert samples(engine)['perceiver_queue_seconds_sum{model="tiny"}'] >= waited
 
 
 async def test_another_model_is_asked_by_name(engine: Engine) -> None:

@@ -1,10 +1,18 @@
 """One terminal transition per request, and a law that holds at every moment."""
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+)
 
 from server.errors import KINDS, Fault
 from server.ledger import Ledger, Ticket
@@ -23,6 +31,19 @@ def lawful(ledger: Ledger) -> bool:
     )
 
 
+MAX_QUEUE, MAX_BATCH = 10, 4
+SHARE = MAX_QUEUE // 2
+
+
+@dataclass
+class Life:
+    """A request as the model of the ledger sees it."""
+
+    waiting: int = 0
+    held: int = 0
+    patient: int = 0  # of the held rows
+
+
 class Lives(RuleBasedStateMachine):
     """Any number of requests in any order of events, against a model of the counters."""
 
@@ -30,45 +51,103 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger(max_queue=10, max_batch=4)
-        self.live: dict[Ticket, list[int]] = {}  # rows waiting, rows held
+        self.runner = asyncio.Runner()
+        self.ledger = Ledger(MAX_QUEUE, MAX_BATCH)
+        self.live: dict[Ticket, Life] = {}
+        self.line: list[tuple[Ticket, int, asyncio.Task[None]]] = []
         self.ends = 0
+
+    def teardown(self) -> None:
+        self.runner.close()
+
+    def has_room(self, rows: int) -> bool:
+        waiting = sum(life.waiting for life in self.live.values())
+        held = sum(life.held for life in self.live.values())
+        return waiting + rows <= MAX_QUEUE and held + rows <= MAX_QUEUE + 2 * MAX_BATCH
+
+    def move_up(self) -> None:
+        """Those in line go in, in turn, as far as the first of them has room."""
+        while self.line:
+            ticket, rows, turn = self.line[0]
+            patient = sum(life.patient for life in self.live.values())
+            if not self.has_room(rows) or (patient and patient + rows > SHARE):
+                break
+            self.runner.run(asyncio.wait_for(turn, 60))
+            life = self.live[ticket]
+            life.waiting += rows
+            life.held += rows
+            life.patient += rows
+            self.line.pop(0)
+        self.runner.run(asyncio.sleep(0))
+        assert not any(turn.done() for *_, turn in self.line)
 
     @rule(target=tickets, model=st.sampled_from("ab"), protocol=st.sampled_from(["rest", "grpc"]))
     def receive(self, model: str, protocol: str) -> Ticket:
         ticket = self.ledger.receive(model, protocol, deadline=0.0)
-        self.live[ticket] = [0, 0]
+        self.live[ticket] = Life()
         return ticket
 
     @rule(ticket=tickets, rows=st.integers(0, 12))
     def admit(self, ticket: Ticket, rows: int) -> None:
-        if ticket not in self.live:
+        if ticket not in self.live or any(ticket is waits for waits, *_ in self.line):
             return
-        waiting = sum(w for w, _ in self.live.values())
-        held = sum(h for _, h in self.live.values())
-        fits = (
-            self.live[ticket][1] + rows <= 10 and waiting + rows <= 10 and held + rows <= 10 + 2 * 4
-        )
-        if fits:
+        life = self.live[ticket]
+        fits = life.held + rows <= MAX_QUEUE and self.has_room(rows)
+        if self.line:
+            others = sum(life.held - life.patient for life in self.live.values())
+            fits &= others + rows <= MAX_QUEUE - max(SHARE, self.line[0][1])
+        if fits or rows == 0:
             ticket.admit(rows)
-            self.live[ticket][0] += rows
-            self.live[ticket][1] += rows
+            life.waiting += rows
+            life.held += rows
         else:
             with pytest.raises(Fault):
                 ticket.admit(rows)
 
+    @rule(ticket=tickets, rows=st.integers(1, MAX_QUEUE))
+    def admit_in_turn(self, ticket: Ticket, rows: int) -> None:
+        if ticket not in self.live or self.live[ticket].held:
+            return
+        if any(ticket is waits for waits, *_ in self.line):
+            return
+
+        async def begin() -> asyncio.Task[None]:
+            turn = asyncio.create_task(ticket.admit_in_turn(rows))
+            await asyncio.sleep(0)  # it stands in line now
+            return turn
+
+        self.line.append((ticket, rows, self.runner.run(begin())))
+        self.move_up()
+
+    @precondition(lambda self: self.line)
+    @rule(data=st.data())
+    def leave_the_line(self, data: st.DataObject) -> None:
+        """A caller gives up: his request ends, once he has left the line."""
+        place = data.draw(st.sampled_from(self.line))
+        self.line.remove(place)
+        ticket, _, turn = place
+        turn.cancel()
+        self.runner.run(asyncio.wait((turn,)))
+        assert turn.cancelled()
+        self.move_up()
+        self.end(ticket, "cancelled")
+
     @rule(ticket=tickets, rows=st.integers(1, 3))
     def start(self, ticket: Ticket, rows: int) -> None:
-        waiting = self.live.get(ticket, [rows, 0])
-        if waiting[0] >= rows:
+        life = self.live.get(ticket, Life(waiting=rows))
+        if life.waiting >= rows:
             ticket.start(rows)
-            waiting[0] -= rows
+            life.waiting -= rows
+            self.move_up()
 
     @rule(ticket=tickets, outcome=st.sampled_from(OUTCOMES))
     def end(self, ticket: Ticket, outcome: str) -> None:
+        if any(ticket is waits for waits, *_ in self.line):
+            return  # its coroutine waits, so nobody ends it
         first = self.live.pop(ticket, None) is not None
         assert ticket.end(outcome) is first  # type: ignore[arg-type]
         self.ends += first
+        self.move_up()
 
     @rule(ticket=consumes(tickets))
     def forget(self, ticket: Ticket) -> None:
@@ -78,8 +157,8 @@ class Lives(RuleBasedStateMachine):
     def counters_agree(self) -> None:
         assert lawful(self.ledger)
         assert sum(self.ledger.ended.values()) == self.ends
-        assert self.ledger.waiting_rows == sum(w for w, _ in self.live.values())
-        assert self.ledger.held_rows == sum(h for _, h in self.live.values())
+        assert self.ledger.waiting_rows == sum(life.waiting for life in self.live.values())
+        assert self.ledger.held_rows == sum(life.held for life in self.live.values())
         assert min(*self.ledger.queued.values(), *self.ledger.in_flight.values(), 0, 0) == 0
 
 
@@ -144,25 +223,58 @@ def test_what_was_admitted_before_a_drain_may_grow() -> None:
 
 
 async def test_who_waits_for_room_is_admitted_in_turn() -> None:
-    ledger = Ledger(max_queue=4, max_batch=8)
+    ledger = Ledger(max_queue=6, max_batch=8)
     first, *others = (ledger.receive("m", "grpc", deadline=0.0) for _ in range(4))
-    first.admit(3)
+    first.admit(5)
     turns = [
         asyncio.create_task(ticket.admit_in_turn(rows))
-        for ticket, rows in zip(others, (2, 1, 4), strict=True)
+        for ticket, rows in zip(others, (2, 1, 6), strict=True)
     ]
     await asyncio.sleep(0)
     with pytest.raises(Fault) as caught:  # there is room for one, but others were here before
         ledger.receive("m", "rest", deadline=0.0).admit(1)
     assert caught.value.code == "queue_full"
-    assert (ledger.waiting_rows, [turn.done() for turn in turns]) == (3, [False] * 3)
+    assert (ledger.waiting_rows, [turn.done() for turn in turns]) == (5, [False] * 3)
     first.start(2)
     await asyncio.gather(*turns[:2])
-    assert (ledger.waiting_rows, turns[2].done()) == (4, False)  # 2 of 3 went; 2 and 1 came; no 4
+    assert (ledger.waiting_rows, turns[2].done()) == (6, False)  # 2 of 5 went; 2 and 1 came; no 6
     for ticket in (first, *others[:2]):
         ticket.end("completed")
     await turns[2]
-    assert (ledger.waiting_rows, ledger.held_rows) == (4, 4)
+    assert (ledger.waiting_rows, ledger.held_rows) == (6, 6)
+
+
+async def test_large_requests_that_wait_leave_room_for_those_that_do_not() -> None:
+    ledger = Ledger(max_queue=1024, max_batch=32)
+    on, behind = (ledger.receive("m", "grpc", deadline=0.0) for _ in range(2))
+    await on.admit_in_turn(575)  # more than half of the queue, as a frame of 1080p may make
+    turn = asyncio.create_task(behind.admit_in_turn(575))
+    await asyncio.sleep(0)
+    small = [ledger.receive("m", "rest", deadline=0.0) for _ in range(450)]
+    for ticket in small[:449]:
+        ticket.admit(1)
+    with pytest.raises(Fault, match="1024 rows are waiting"):
+        small[449].admit(1)
+    on.start(575)
+    with pytest.raises(Fault):  # there is room, but it is for who was here before
+        small[449].admit(1)
+    on.end("completed")
+    await turn
+    assert ledger.waiting_rows == 1024
+
+
+async def test_many_that_wait_hold_half_of_the_queue() -> None:
+    ledger = Ledger(max_queue=8, max_batch=8)
+    patient = [ledger.receive("m", "grpc", deadline=0.0) for _ in range(3)]
+    turns = [asyncio.create_task(ticket.admit_in_turn(2)) for ticket in patient]
+    await asyncio.sleep(0)
+    assert [turn.done() for turn in turns] == [True, True, False]
+    ledger.receive("m", "rest", deadline=0.0).admit(4)
+    patient[0].start(2)  # not done with yet
+    await asyncio.sleep(0)
+    assert not turns[2].done()
+    patient[0].end("completed")
+    await turns[2]
 
 
 async def test_who_gives_up_waiting_leaves_his_place_to_the_next() -> None:

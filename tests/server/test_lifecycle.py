@@ -183,8 +183,8 @@ def png() -> bytes:
 
 async def test_images_go_through_the_media_child(tmp_path: Path) -> None:
     make_image_classifier(tmp_path / "models" / "pictures")
-    async with serving(tmp_path, media_timeout_s=1.0) as engine:
-        child = engine.media._children[0]
+    async with serving(tmp_path, media_timeout_s=1.0, media_processes=1) as engine:
+        [child] = engine.media._children
         assert await code_of(see(engine, png())) == "ok"
         assert await code_of(see(engine, png()[:60])) == "invalid_input"
         assert await code_of(see(engine, b"GIF89a")) == "unsupported_media_type"

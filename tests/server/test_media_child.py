@@ -2,9 +2,12 @@
 
 import asyncio
 import io
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import av
@@ -14,14 +17,18 @@ import pytest_asyncio
 from PIL import Image
 from pydantic import ByteSize
 
-from perceiver_core.pipelines.multimodal_autoencoding import Format
+from perceiver_core.pipelines import open_pipeline
+from perceiver_core.pipelines.multimodal_autoencoding import Format, MultimodalAutoencodingInput
 from server.config import Settings
 from server.errors import Fault
 from server.media.limits import Limits
 from server.media.video import read_video
-from server.media_pool import MediaPool
-from tests.server.clips import grey
+from server.media_pool import VIDEO, MediaPool
+from server.work import prepare
+from tests.server.clips import clip, grey
 from tests.server.pictures import encoded
+from tests.server.serving import until
+from tests.tiny import make_multimodal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,7 +45,7 @@ import server.media_child as child
 from server.messages import Decode, RenderFlow, RenderVideo, Failed
 from server.media.limits import Limits
 from server.media.video import read_video
-from perceiver_core.pipelines.multimodal_autoencoding import Format
+from perceiver_core.pipelines.multimodal_autoencoding import Format, MultimodalAutoencodingInput
 from tests.server.clips import clip, tone
 from tests.server.pictures import encoded
 limits = Limits(10**6, 60, 2000, 100)
@@ -208,7 +215,9 @@ async def test_what_no_channel_carries_is_said_not_sent(pool: MediaPool) -> None
 @pytest.mark.full
 async def test_what_the_parent_would_not_take_is_said_not_sent() -> None:
     """300 MB of pixels."""
-    pool = MediaPool(Settings(max_pixels=10**8, media_memory_bytes=ByteSize(4 * 2**30)))
+    pool = MediaPool(
+        Settings(media_processes=1, max_pixels=10**8, media_memory_bytes=ByteSize(4 * 2**30))
+    )
     pool.start()
     try:
         with pytest.raises(Fault, match="this takes too much memory") as caught:
@@ -220,7 +229,7 @@ async def test_what_the_parent_would_not_take_is_said_not_sent() -> None:
 
 
 async def test_what_takes_too_long_is_killed_and_said(pool: MediaPool) -> None:
-    slow = MediaPool(Settings(media_timeout_s=0.05))
+    slow = MediaPool(Settings(media_processes=1, media_timeout_s=0.05))
     slow.start()
     try:
         await slow._children[0].wait_ready()
@@ -229,3 +238,38 @@ async def test_what_takes_too_long_is_killed_and_said(pool: MediaPool) -> None:
         assert caught.value.code == "too_large"
     finally:
         await slow.close()
+
+
+async def test_no_image_waits_for_a_video(
+    pool: MediaPool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nor when the one who sent it has gone while it is being read."""
+    folder = tmp_path_factory.mktemp("videos") / "multimodal"
+    make_multimodal(folder)
+    pipeline = open_pipeline(folder)
+    video = MultimodalAutoencodingInput(clip())
+    picture = encoded("PNG", (40, 30))
+    free, busy = pool._children
+    await free.wait_ready()
+    await busy.wait_ready()
+    assert busy.pid is not None
+    os.kill(busy.pid, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor() as threads:
+            reading = [
+                asyncio.create_task(prepare(pipeline, [video], folder, pool, threads, print))
+                for _ in range(2)
+            ]
+            await until(lambda: busy._reply is not None)
+            assert (free.waiting, busy.waiting) == (0, 2 * VIDEO)
+            await asyncio.gather(*(pool.decode(picture) for _ in range(4)))
+            for task in reading:
+                task.cancel()
+            await asyncio.wait(reading)
+            assert (free.waiting, busy.waiting) == (0, VIDEO)
+            await asyncio.gather(*(pool.decode(picture) for _ in range(4)))
+    finally:
+        os.kill(busy.pid, signal.SIGCONT)
+    await until(lambda: busy.waiting == 0)
+    assert await pool.preprocess(folder, video, video=True)
+    assert busy.restarts == 0

@@ -84,7 +84,7 @@ class Reader:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Reader]:
-    pool = MediaPool(Settings())
+    pool = MediaPool(Settings(media_processes=1))
     pool.start()
     reader = Reader(pool, make_multimodal(tmp_path_factory.mktemp("clips")))
     await reader.read(mov())
@@ -179,7 +179,7 @@ async def test_damage_is_survived(reader: Reader, container: str) -> None:
 
 async def test_memory_has_an_end(tmp_path: Path) -> None:
     """32 MiB more than at start: enough for a clip, too little for frames of 24 megapixels."""
-    pool = MediaPool(Settings(media_memory_bytes=32 * 2**20))
+    pool = MediaPool(Settings(media_processes=1, media_memory_bytes=32 * 2**20))
     pool.start()
     reader = Reader(pool, make_multimodal(tmp_path))
     try:

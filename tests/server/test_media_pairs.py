@@ -26,7 +26,7 @@ CPU_S = 2.0
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def tiles(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
     """Two files (and a region) to tiles."""
-    pool = MediaPool(Settings(max_queue=MAX_ROWS))
+    pool = MediaPool(Settings(media_processes=1, max_queue=MAX_ROWS))
     pool.start()
     folder = make_optical_flow(tmp_path_factory.mktemp("flow"))
 

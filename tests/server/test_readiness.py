@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,15 @@ HANG = '[{"on": "start", "action": "hang"}]'
 CRASH = '[{"on": "start", "action": "crash"}]'
 
 
-def child_of(server: LiveServer, module: str) -> psutil.Process:
+def children_of(server: LiveServer, module: str) -> list[psutil.Process]:
     children = psutil.Process(server.process.pid).children()
-    return next(child for child in children if module in child.cmdline())
+    return [child for child in children if module in child.cmdline()]
+
+
+def child_of(server: LiveServer, module: str) -> psutil.Process:
+    """The only one."""
+    [child] = children_of(server, module)
+    return child
 
 
 @contextmanager
@@ -144,8 +150,11 @@ def test_a_child_that_ignores_deadlines_holds_no_connection(
 ) -> None:
     expired = live.metric("requests_total", outcome="expired")
     assert live.post(path, content=body).status_code == 200
-    with still(child_of(live, module)), channel_to(live) as channel:
-        for _ in range(3):  # the first has the child, the others wait for it
+    with ExitStack() as stack:
+        for child in children_of(live, module):
+            stack.enter_context(still(child))
+        channel = stack.enter_context(channel_to(live))
+        for _ in range(3):  # the first have the children, the others wait for them
             late = live.post(path, content=body, headers={"X-Timeout-Ms": "200"}, timeout=5)
             assert (late.status_code, late.json()["code"]) == (504, "deadline")
             with pytest.raises(grpc.RpcError) as caught:

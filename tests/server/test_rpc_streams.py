@@ -4,6 +4,7 @@ needs no torch (light_worker): of two frames it tells how much colours grow."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,7 +17,7 @@ from PIL import Image
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
 from server.engine import Engine
-from tests.server.flow_talks import GOOD, TILES, answers, flowing
+from tests.server.flow_talks import GOOD, SIZE, TILES, answers, flowing, unary
 from tests.server.pictures import file_of
 from tests.server.rpc_calls import (
     call,
@@ -29,6 +30,7 @@ from tests.server.rpc_calls import (
     raw,
     streaming,
 )
+from tests.server.serving import ended
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -139,6 +141,17 @@ async def test_fields_come_as_they_are_asked_for(open_door: Any) -> None:
         inputs=[pb.FramePair(frame1=pair[0], frame2=pair[1])] * 2,
     )
     assert [one.data for one in (await call(channel, request)).results] == [drawn.data] * 2
+
+
+async def test_an_answer_over_the_limit_is_counted_once(tmp_path: Path) -> None:
+    async with flowing(tmp_path, max_message_bytes=SIZE[0] * SIZE[1] * 8) as (engine, channel):
+        before = ended(engine, "rejected")
+        assert await unary(channel) == ("RESOURCE_EXHAUSTED", "too_large")
+        found = await answers(channel, map(raw, GOOD[:3]))
+        assert ends(found) == [(1, "too_large"), (2, "too_large")]
+        assert "ask for less" in found[0].error.message
+        assert (ended(engine, "rejected") - before, ended(engine, "completed")) == (3, 0)
+        assert not engine.ledger.refused
 
 
 @pytest.mark.parametrize(
