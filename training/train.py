@@ -13,6 +13,7 @@ import click
 import numpy as np
 import torch
 
+from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.zoo import EMBEDDED
 from training.initialise import read_in_order, start
 from training.optimise import Budget, fit
@@ -66,18 +67,24 @@ def main(
             if hasattr(recipe, "next_stage"):
                 model = recipe.next_stage(model, source)
         else:
-            model = recipe.MODEL(recipe.config(source))
-            start(model)
-            if hasattr(recipe, "SPAN"):
-                read_in_order(model.perceiver, recipe.SPAN)
-            if hasattr(recipe, "prepare_model"):
-                recipe.prepare_model(model, source)
+            model = fresh(recipe, source)
         model = model.to(place)
         loss = recipe.loss_function(source, place, np.random.default_rng(seed))
         fit(model, loss, Budget(minutes, learning_rate or recipe.PEAK_LEARNING_RATE), folder)
         if hasattr(recipe, "PROCESSOR"):
             recipe.PROCESSOR.save_pretrained(folder)
     click.echo(json.dumps({name: scores(recipe, folder, source, place)}, indent=2))
+
+
+def fresh(recipe: Any, source: Any) -> PreTrainedModel:
+    """The recipe's model before its first step."""
+    model: PreTrainedModel = recipe.MODEL(recipe.config(source))
+    start(model)
+    if hasattr(recipe, "SPAN"):
+        read_in_order(model.perceiver, recipe.SPAN)
+    if hasattr(recipe, "prepare_model"):
+        recipe.prepare_model(model, source)
+    return model
 
 
 def scores(recipe: Any, folder: Path, source: Any, place: torch.device) -> dict[str, float]:
