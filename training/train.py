@@ -13,7 +13,6 @@ import click
 import numpy as np
 import torch
 
-from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.zoo import EMBEDDED
 from training.initialise import read_in_order, start
 from training.optimise import Budget, fit
@@ -76,9 +75,9 @@ def main(
     click.echo(json.dumps({name: scores(recipe, folder, source, place)}, indent=2))
 
 
-def fresh(recipe: Any, source: Any) -> PreTrainedModel:
+def fresh(recipe: Any, source: Any) -> Any:
     """The recipe's model before its first step."""
-    model: PreTrainedModel = recipe.MODEL(recipe.config(source))
+    model = recipe.MODEL(recipe.config(source))
     start(model)
     if hasattr(recipe, "SPAN"):
         read_in_order(model.perceiver, recipe.SPAN)

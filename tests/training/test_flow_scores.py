@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from perceiver_core.tasks import PerceiverForOpticalFlow
-from tests.tiny import make
+from tests.tiny import make_optical_flow
 from tests.training.tiny_data import smooth
 from training import moving_pairs
 from training.flow_scores import SEEN, epe, flow_of, warp_error, warp_errors
@@ -58,15 +58,14 @@ def test_the_warp_error_of_a_movement_that_is_known() -> None:
 
 
 def test_the_warp_error_between_pixels() -> None:
-    ramp = np.repeat(np.arange(0, 240, 4, np.uint8)[None, :, None], 40, 0).repeat(3, 2)
+    ramp = np.repeat(np.arange(0, 240, 4).astype(np.uint8)[None, :, None], 40, 0).repeat(3, 2)
     pair = np.stack([ramp, ramp])  # four grey levels a pixel
     assert warp_error(pair, everywhere((0.5, 0))) == pytest.approx(2)
     assert warp_error(pair, everywhere((-0.25, 0.75))) == pytest.approx(1)
 
 
 def test_warp_errors_are_means_over_the_pairs_of_a_scene(tmp_path: Path) -> None:
-    sizes = {"num_cross_attention_heads": 1, "train_size": [16, 24]}
-    model = make(PerceiverForOpticalFlow, tmp_path, **sizes)
+    model = PerceiverForOpticalFlow.from_pretrained(make_optical_flow(tmp_path))
     random = np.random.default_rng(0)
     pairs = np.stack([shifted(random) for _ in range(2)])
     real = {f"{name}_frames": pairs[0] for name in SEEN} | {f"{SEEN[-1]}_frames": pairs}

@@ -48,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(recipe: Any, data: Any, model: Any, folder: Path) -> int:
     """Steps that were taken."""
     loss = recipe.loss_function(data, CPU, np.random.default_rng(0))
-    losses = []
+    losses: list[torch.Tensor] = []
 
     def counted(twin: Any) -> torch.Tensor:
         losses.append(loss(twin))

@@ -57,10 +57,10 @@ def optical_flow(random: np.random.Generator) -> dict[str, Any]:
 
 
 def smooth(coarse: np.ndarray[Any, Any], times: int) -> np.ndarray[Any, Any]:
-    """Pictures (n, h, w, 3), larger and without edges."""
-    large = coarse.repeat(times, 1).repeat(times, 2).astype(np.float32)
+    """Pictures (n, h, w, c), larger and without edges."""
+    large = coarse.repeat(times, 1).repeat(times, 2)
     for axis in (1, 2):
-        large = sum(np.roll(large, step, axis) for step in range(times)) / times
+        large = np.mean([np.roll(large, step, axis) for step in range(times)], axis=0)
     return large.astype(np.uint8)
 
 
