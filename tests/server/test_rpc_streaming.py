@@ -19,11 +19,10 @@ import psutil
 import pytest
 
 from protos.perceiver.v1 import perceiver_pb2 as pb
-from tests.live_server import LiveServer, serving, until
+from tests.live_server import LIGHT, LiveServer, serving, until
 from tests.server.rpc_calls import call, channel_to, ends, frames, noise, raw, streaming
 from tests.tiny import make_optical_flow
 
-LIGHT = ("-m", "tests.server.flow_server")
 TILES = 4
 SMALL = (24, 40)  # four tiles of 16 x 24
 LARGE, LARGE_TILE = (256, 384), [140, 200]  # four tiles; 0.3 MB, and 0.8 MB of flow
