@@ -156,7 +156,7 @@ def test_during_the_delay_work_is_still_taken(start: Any) -> None:
         assert (during.status_code, during.headers["Connection"]) == (200, "close")
         assert "not ready; serving for 60 s more, then new requests are refused" in server.log()
         server.signal()
-        assert server.exit_code(5) in (0, 1)
+        assert server.exit_code() in (0, 1)
         assert "stopping now" in server.log()
         assert server.log().endswith("stopped\n")
 
@@ -253,7 +253,7 @@ def test_an_idle_connection_does_not_keep_the_server(start: Any) -> None:
             sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200 OK" in received(sock, b"}")
             server.signal(signal.SIGINT)
-            assert server.exit_code(5) == 0
+            assert server.exit_code() == 0
             assert sock.recv(4096) == b""
 
 
@@ -269,26 +269,26 @@ def hasty(
         yield server
 
 
-def seconds_until_closed(sock: socket.socket, trickle: bytes = b"") -> float:
-    """How long the other side keeps the connection, while a byte a turn is sent; at most 10."""
-    began = time.monotonic()
+def await_close(sock: socket.socket, trickle: bytes = b"") -> None:
+    """Returns when the other side has closed the connection; till then a byte a turn is sent."""
     sock.settimeout(0.05)
-    while time.monotonic() - began < 10:
+
+    def closed() -> bool:
         try:
             sock.sendall(trickle)
-            if sock.recv(4096) == b"":
-                break
+            return sock.recv(4096) == b""
         except TimeoutError:
-            continue
+            return False
         except (BrokenPipeError, ConnectionResetError):
-            break
-    return time.monotonic() - began
+            return True
+
+    until(closed, "the connection is closed")
 
 
 def test_a_silent_connection_is_closed(hasty: LiveServer) -> None:
     began = time.monotonic()
     with hasty.socket() as sock:
-        assert seconds_until_closed(sock) < 5
+        await_close(sock)
     assert time.monotonic() - began > 0.3
 
 
@@ -300,7 +300,7 @@ def test_a_trickling_header_is_closed_in_time(hasty: LiveServer, before: int) ->
             sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200 OK" in received(sock, b"}")
         sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
-        assert seconds_until_closed(sock, b"x") < 5
+        await_close(sock, b"x")
     assert time.monotonic() - began > 0.3
 
 
@@ -316,7 +316,7 @@ def test_a_trickling_header_does_not_end_the_answer_before_it(hasty: LiveServer)
     with hasty.socket() as sock:
         sock.sendall(head + body + b"GET /livez HTTP/1.1\r\nX: ")
         assert b"200 OK" in received(sock, b"]]")
-        assert seconds_until_closed(sock, b"x") < 5
+        await_close(sock, b"x")
 
 
 def test_a_trickling_body_gets_408(hasty: LiveServer) -> None:
@@ -327,7 +327,7 @@ def test_a_trickling_body_gets_408(hasty: LiveServer) -> None:
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'"too_slow"' in answer
         assert b"connection: close" in answer
-        assert seconds_until_closed(sock) < 5
+        await_close(sock)
 
 
 def leave_unread(server: LiveServer, sock: socket.socket) -> None:

@@ -1,7 +1,6 @@
 """Both doors while things go wrong underneath: a full queue, a worker that dies or hangs."""
 
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,9 +36,7 @@ def test_a_full_queue_says_when_to_come_back(
             server.await_metric("in_flight", 1)
             running += [pool.submit(ask, server.url, f"waits {n}") for n in range(4)]
             server.await_metric("queued", 4)
-            began = time.monotonic()
             refused = ask(server.url, "one too many")
-            assert time.monotonic() - began < 10  # of the minute that it may wait
         assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
         assert int(refused.headers["Retry-After"]) >= 1
         assert [answer.result().status_code for answer in running] == [200] * 5
