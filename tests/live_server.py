@@ -12,14 +12,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parent.parent
+LIGHT = ("-m", "tests.server.light_server")  # whose worker starts at once, and has no model
 GAUGES = ("perceiver_received_total", "perceiver_queued", "perceiver_in_flight")
 
 
@@ -74,6 +76,32 @@ class LiveServer:
                 elif sample.name in GAUGES:
                     sums[sample.name] += int(sample.value)
         return sums
+
+    def children(self, name: str = "worker") -> list[psutil.Process]:
+        """The worker, or each `media_child`."""
+        return [
+            child
+            for child in psutil.Process(self.process.pid).children()
+            if any(part.endswith(name) for part in child.cmdline())
+        ]
+
+    def child(self, name: str = "worker") -> psutil.Process:
+        """The only one."""
+        (found,) = self.children(name)
+        return found
+
+    @contextmanager
+    def holding(self, name: str = "worker") -> Iterator[None]:
+        """The children of a name stand still until the block ends, or they are killed."""
+        held = self.children(name)
+        for child in held:
+            child.suspend()
+        try:
+            yield
+        finally:
+            for child in held:
+                with suppress(psutil.NoSuchProcess):
+                    child.resume()
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)

@@ -55,7 +55,7 @@ def config(data: Data) -> PerceiverConfig:
 def words_of(text: Bytes) -> list[tuple[int, int]]:
     """(start, end) of each word together with the space before it."""
     spaces = np.flatnonzero((text == SPACE) | (text == 10))
-    ends = np.append(spaces[1:], len(text))
+    ends = np.append(spaces, len(text))[1:]
     return [(int(a), int(b)) for a, b in zip(spaces, ends, strict=True) if b - a > 1]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.pipelines.optical_flow import FramePair, OpticalFlow
+from training.moving_pairs import sampled
 
 Field = NDArray[np.float32]
 KNOWN = ("motorcycle", "aloe")  # real pairs with a known flow
@@ -84,14 +84,19 @@ def warp_error(frames: NDArray[np.uint8], flow: Field) -> float:
     """Frames (2, H, W, 3) -> mean absolute difference, of 255, of the pixels that stay inside."""
     height, width = flow.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    x, y = x + flow[..., 0], y + flow[..., 1]
-    back = cv2.remap(frames[1], x, y, cv2.INTER_LINEAR).astype(np.float32)
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return float(np.abs(back - frames[0])[inside].mean())
+    places = np.stack([x, y], axis=-1) + flow
+    edge = np.array([width - 1, height - 1], np.float32)
+    points = torch.from_numpy(places - edge / 2).flatten(0, 1)[None]
+    second = torch.from_numpy(frames[1]).movedim(-1, 0)[None]
+    back = (sampled(second, points, "border")[0].T * 255).round().reshape(frames[0].shape)
+    inside = ((places >= 0) & (places <= edge)).all(axis=-1)
+    return float(np.abs(back.numpy() - frames[0])[inside].mean())
 
 
 def farneback(frames: NDArray[np.uint8]) -> Field:
     """OpenCV's, five levels, windows of 15 pixels."""
+    import cv2  # here: what scores our own flow needs none of it
+
     before, after = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
     flow: Field = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 5, 15, 5, 7, 1.5, 0)
     return flow
@@ -99,6 +104,8 @@ def farneback(frames: NDArray[np.uint8]) -> Field:
 
 def dis(frames: NDArray[np.uint8]) -> Field:
     """OpenCV's dense inverse search, its medium preset."""
+    import cv2
+
     before, after = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow: Field = search.calc(before, after, None)

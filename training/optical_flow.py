@@ -86,7 +86,8 @@ def loss_function(data: Data, device: torch.device, rng: np.random.Generator) ->
     def loss(model: PreTrainedModel) -> Tensor:
         stage = STAGES[_tile(model)]
         director = directors[stage.tile]
-        reach = math.exp(rng.uniform(*map(math.log, stage.reach)))
+        least, most = map(math.log, stage.reach)
+        reach = math.exp(rng.uniform(least, most))
         frames, flow = director.pairs(stage.batch, reach)
         chosen = torch.randperm(math.prod(stage.tile), generator=director.random)[:QUERIES]
         wanted = flow.flatten(1, 2)[:, chosen].to(device)

@@ -66,18 +66,24 @@ def main(
             if hasattr(recipe, "next_stage"):
                 model = recipe.next_stage(model, source)
         else:
-            model = recipe.MODEL(recipe.config(source))
-            start(model)
-            if hasattr(recipe, "SPAN"):
-                read_in_order(model.perceiver, recipe.SPAN)
-            if hasattr(recipe, "prepare_model"):
-                recipe.prepare_model(model, source)
+            model = fresh(recipe, source)
         model = model.to(place)
         loss = recipe.loss_function(source, place, np.random.default_rng(seed))
         fit(model, loss, Budget(minutes, learning_rate or recipe.PEAK_LEARNING_RATE), folder)
         if hasattr(recipe, "PROCESSOR"):
             recipe.PROCESSOR.save_pretrained(folder)
     click.echo(json.dumps({name: scores(recipe, folder, source, place)}, indent=2))
+
+
+def fresh(recipe: Any, source: Any) -> Any:
+    """The recipe's model before its first step."""
+    model = recipe.MODEL(recipe.config(source))
+    start(model)
+    if hasattr(recipe, "SPAN"):
+        read_in_order(model.perceiver, recipe.SPAN)
+    if hasattr(recipe, "prepare_model"):
+        recipe.prepare_model(model, source)
+    return model
 
 
 def scores(recipe: Any, folder: Path, source: Any, place: torch.device) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """A worker without torch: the real frames and messages, answers that anybody can predict.
 
 It starts in a fraction of a second, so that many may die.  The text of a row says what happens:
-~raise~, ~nan~, ~die~ (after the last byte of a batch has been read), ~slow~ (50 ms).  A model whose
-folder holds a file `last-words` is loaded, and the process dies as soon as it has said so.
+~raise~, ~nan~, ~die~ (after the last byte of a batch has been read), ~slow~ (50 ms), ~hang~ (a
+minute).  A model whose folder holds a file `last-words` is loaded, and the process dies as soon as
+it has said so.
 Of two frames the flow is how much the first two colours of each pixel grow.
 """
 
@@ -71,6 +72,8 @@ def run(model: str, rows: list[Row]) -> tuple[list[RowError | None], list[Row]]:
             os.kill(os.getpid(), signal.SIGKILL)
         if b"~slow~" in text:
             time.sleep(0.05)
+        if b"~hang~" in text:
+            time.sleep(60)
         if b"~raise~" in text:
             errors.append(RowError("internal", "raised"))
         elif b"~nan~" in text:

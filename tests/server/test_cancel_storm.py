@@ -21,7 +21,7 @@ import pytest
 from tests.live_server import LiveServer, serving, until
 from tests.open_files import open_files
 from tests.server.rpc_calls import TEXT, call, outcome
-from tests.server.test_under_load import PATIENCE_S, ask, worker_of
+from tests.server.test_under_load import PATIENCE_S, ask
 from tests.server.test_under_load import TEXT as PATH
 
 EACH = 500  # REST connections, and gRPC calls
@@ -102,7 +102,7 @@ def at_rest(server: LiveServer) -> bool:
 
 
 def test_who_leaves_while_waiting_costs_nothing(server: LiveServer) -> None:
-    front, worker = psutil.Process(server.process.pid), worker_of(server)
+    front, worker = psutil.Process(server.process.pid), server.child()
     before = counts(server)
     files = open_files(front.pid)
 

@@ -35,7 +35,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     folder = tmp_path_factory.mktemp("flow")
     make_optical_flow(folder / "flow")
     flags = ("--model-repository", folder, "--default-models", "optical-flow=flow")
-    with serving(*flags, program=("-m", "tests.server.flow_server")) as server:
+    with serving(*flags, program=("-m", "tests.server.light_server")) as server:
         with channel_to(server) as channel:
             assert of_pairs(channel, encoded("PNG", (40, 24)), 1).results
         yield server

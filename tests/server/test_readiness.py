@@ -3,15 +3,12 @@ its deadlines holds nobody's connection."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
-import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -22,28 +19,6 @@ from tests.server.test_under_load import PATIENCE_S, ask
 
 HANG = '[{"on": "start", "action": "hang"}]'
 CRASH = '[{"on": "start", "action": "crash"}]'
-
-
-def children_of(server: LiveServer, module: str) -> list[psutil.Process]:
-    children = psutil.Process(server.process.pid).children()
-    return [child for child in children if module in child.cmdline()]
-
-
-def child_of(server: LiveServer, module: str) -> psutil.Process:
-    """The only one."""
-    [child] = children_of(server, module)
-    return child
-
-
-@contextmanager
-def still(child: psutil.Process) -> Iterator[None]:
-    """The child does nothing until the block ends."""
-    child.suspend()
-    try:
-        yield
-    finally:
-        if child.is_running():
-            child.resume()
 
 
 class Probes:
@@ -92,13 +67,13 @@ def test_the_truth_table(model_repository: Path, defaults: tuple[str, ...], tmp_
         plan.write_text("[]")
         probes.until(True, "started, nothing loaded")
 
-        with still(child_of(server, "server.worker")):
+        with server.holding():
             first = pool.submit(ask, server.url, "first")
             until(lambda: b'"loading"' in server.http.get("/v1/models").content, "loading")
             probes.until(True, "loading")
         assert first.result().status_code == 200
 
-        with still(child_of(server, "server.worker")):
+        with server.holding():
             asked = [pool.submit(ask, server.url, "in hand")]
             server.await_metric("in_flight", 1)
             asked += [pool.submit(ask, server.url, "waits") for _ in range(2)]
@@ -113,13 +88,13 @@ def test_the_truth_table(model_repository: Path, defaults: tuple[str, ...], tmp_
         probes.until(True, "a model has failed")
 
         plan.write_text(HANG)
-        with still(child_of(server, "server.worker")):
+        with server.holding():
             assert ask(server.url, "hangs").json()["code"] == "worker_died"
         probes.until(False, "no worker")
         assert probes.code() == "starting"
         assert not probes.serving("text")
         plan.write_text("[]")
-        child_of(server, "server.worker").kill()
+        server.child().kill()
         probes.until(True, "a new worker")
 
         server.signal()
@@ -134,11 +109,11 @@ def test_who_has_read_the_welcome_is_served(model_repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "path", "body", "request_"),
+    ("name", "path", "body", "request_"),
     [
-        ("server.worker", "text-classification", b'{"inputs": "x"}', TEXT(inputs=["x"])),
+        ("worker", "text-classification", b'{"inputs": "x"}', TEXT(inputs=["x"])),
         (
-            "server.media_child",
+            "media_child",
             "image-classification",
             encoded("PNG"),
             IMAGE(inputs=[encoded("PNG")]),
@@ -146,14 +121,11 @@ def test_who_has_read_the_welcome_is_served(model_repository: Path) -> None:
     ],
 )
 def test_a_child_that_ignores_deadlines_holds_no_connection(
-    live: LiveServer, module: str, path: str, body: bytes, request_: Any
+    live: LiveServer, name: str, path: str, body: bytes, request_: Any
 ) -> None:
     expired = live.metric("requests_total", outcome="expired")
     assert live.post(path, content=body).status_code == 200
-    with ExitStack() as stack:
-        for child in children_of(live, module):
-            stack.enter_context(still(child))
-        channel = stack.enter_context(channel_to(live))
+    with live.holding(name), channel_to(live) as channel:
         for _ in range(3):  # the first have the children, the others wait for them
             late = live.post(path, content=body, headers={"X-Timeout-Ms": "200"}, timeout=5)
             assert (late.status_code, late.json()["code"]) == (504, "deadline")

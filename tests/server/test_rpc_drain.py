@@ -13,19 +13,18 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.live_server import serving, until
+from tests.live_server import LIGHT, serving, until
 from tests.server.http2 import DATA, HEADERS, HELLO, PING, connection, frame, frames, opening
 from tests.server.rpc_calls import TEXT, call, channel_to, refusal
-from tests.server.test_readiness import child_of, still
 
 PING_DATA = b"are you?"
 
 
 @pytest.fixture
-def start(model_repository: Any, fault_plan: Any, defaults: Any) -> Any:
+def start(model_repository: Any, defaults: Any) -> Any:
     """Starts a server of the test's own, with more flags."""
-    plan = ("--model-repository", model_repository, "--fault-plan", fault_plan)
-    return lambda *flags: serving(*plan, *defaults, *flags)
+    repository = ("--model-repository", model_repository)
+    return lambda *flags: serving(*repository, *defaults, *flags, program=LIGHT)
 
 
 async def load(target: str, outcomes: Counter[str], enough: threading.Event) -> None:
@@ -67,7 +66,7 @@ def test_a_stop_under_load_loses_no_call(start: Any) -> None:
 def test_what_was_accepted_is_answered_and_health_ends_at_once(start: Any) -> None:
     with start() as server, channel_to(server) as channel, ThreadPoolExecutor(1) as pool:
         call(channel, TEXT(inputs=["warm"]))
-        with still(child_of(server, "server.worker")):
+        with server.holding():
             pending = pool.submit(call, channel, TEXT(inputs=["held"]))
             server.await_metric("in_flight", 1)
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -93,7 +92,7 @@ def test_during_the_delay_calls_are_still_taken(start: Any) -> None:
         assert next(watch).status == 2
         assert call(channel, TEXT(inputs=["during"])).results
         server.signal()
-        assert server.exit_code(5) in (0, 1)
+        assert server.exit_code() in (0, 1)
 
 
 def test_who_is_still_sending_a_message_is_told(start: Any) -> None:
@@ -111,7 +110,7 @@ def test_who_is_still_sending_a_message_is_told(start: Any) -> None:
 def test_a_second_signal_ends_calls_with_a_reason(start: Any) -> None:
     with start() as server, channel_to(server) as channel, ThreadPoolExecutor(1) as pool:
         call(channel, TEXT(inputs=["warm"]))
-        with still(child_of(server, "server.worker")):
+        with server.holding():
             pending = pool.submit(refusal, channel, TEXT(inputs=["held"]))
             server.await_metric("in_flight", 1)
             server.signal()

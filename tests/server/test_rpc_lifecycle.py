@@ -24,7 +24,7 @@ from tests.server.serving import (
     ended,
     held,
     lawful,
-    serving,
+    light,
     settings_of,
     until,
     waiting,
@@ -35,9 +35,17 @@ SERVING, NOT_SERVING, UNKNOWN = 1, 2, 3
 
 
 @asynccontextmanager
-async def held_door(folder: Path, **given: Any) -> AsyncIterator[tuple[Engine, Any]]:
+async def answering(folder: Path) -> AsyncIterator[tuple[Engine, Any]]:
+    """An engine that has answered one request, and a channel to it."""
+    async with light(folder) as engine, door(engine) as channel:
+        await ask(engine, "warm", protocol="warm")
+        yield engine, channel
+
+
+@asynccontextmanager
+async def held_door(folder: Path) -> AsyncIterator[tuple[Engine, Any]]:
     """An engine whose device is busy, and a channel to it."""
-    async with serving(folder, **given) as engine, door(engine) as channel:
+    async with answering(folder) as (engine, channel):
         async with held(engine):
             yield engine, channel
         await until(lambda: at_rest(engine))
@@ -116,7 +124,7 @@ async def check(channel: Any, service: str) -> int:
 
 
 async def test_health_follows_the_worker(tmp_path: Path) -> None:
-    async with Engine(settings_of(tmp_path)) as engine, door(engine) as channel:
+    async with light(tmp_path) as engine, door(engine) as channel:
         services = ("", "perceiver.v1.Perceiver", "tiny", "tiny-fashion")
         watchers = [Watcher(channel, service) for service in services]
         first = [await one.next() for one in watchers]
@@ -133,7 +141,7 @@ async def test_health_follows_the_worker(tmp_path: Path) -> None:
 
 
 async def test_a_model_that_was_not_pulled_does_not_serve(tmp_path: Path) -> None:
-    async with serving(tmp_path) as engine, door(engine) as channel:
+    async with answering(tmp_path) as (_, channel):
         assert await check(channel, "language-perceiver") == NOT_SERVING
         assert await check(channel, "tiny") == SERVING
         assert await Watcher(channel, "nobody").next() == UNKNOWN
@@ -144,7 +152,7 @@ async def test_a_model_that_was_not_pulled_does_not_serve(tmp_path: Path) -> Non
 
 
 async def test_health_lists_what_check_answers(tmp_path: Path) -> None:
-    async with serving(tmp_path) as engine, door(engine) as channel:
+    async with answering(tmp_path) as (engine, channel):
         listed = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
         statuses = {name: int(answer.status) for name, answer in listed.statuses.items()}
         assert set(statuses) == {"", "perceiver.v1.Perceiver", *engine.registry.slots}
@@ -156,7 +164,7 @@ async def test_a_broken_model_serves_again_after_its_back_off(tmp_path: Path) ->
     settings_of(tmp_path)
     weights = make_text_classifier(tmp_path / "models" / "other") / "model.safetensors"
     good = weights.read_bytes()
-    async with serving(tmp_path) as engine, door(engine) as channel:
+    async with answering(tmp_path) as (_, channel):
         watcher = Watcher(channel, "other")
         assert await watcher.next() == SERVING
         weights.write_bytes(good[:-100])
@@ -174,7 +182,7 @@ async def test_a_model_found_broken_does_not_serve_until_it_has_loaded(tmp_path:
     weights = make_text_classifier(tmp_path / "models" / "other") / "model.safetensors"
     good = weights.read_bytes()
     weights.write_bytes(good[:-100])
-    async with serving(tmp_path) as engine, door(engine) as channel:
+    async with answering(tmp_path) as (_, channel):
         watcher = Watcher(channel, "other")
         assert await watcher.next() == NOT_SERVING
         weights.write_bytes(good)
@@ -183,7 +191,7 @@ async def test_a_model_found_broken_does_not_serve_until_it_has_loaded(tmp_path:
 
 
 async def test_health_ends_with_the_first_word_of_a_stop(tmp_path: Path) -> None:
-    async with serving(tmp_path) as engine, door(engine) as channel:
+    async with answering(tmp_path) as (engine, channel):
         watchers = [Watcher(channel, service) for service in ("", "tiny")]
         assert [await one.next() for one in watchers] == [SERVING] * 2
         engine.leave()

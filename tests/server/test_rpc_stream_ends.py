@@ -72,9 +72,11 @@ async def test_a_client_that_leaves_takes_its_pairs_along(open_door: Any) -> Non
 async def test_the_deadline_of_a_stream_is_that_of_its_pairs(open_door: Any) -> None:
     engine, channel = open_door
     before = {name: ended(engine, name) for name in ("expired", "cancelled")}
+    received = sum(engine.ledger.received.values())
     async with stopped(engine):
-        talk = Talk(channel, timeout=0.5)
+        talk = Talk(channel, timeout=3)
         await talk.send([raw(frame) for frame in GOOD[:4]])
+        await until(lambda: sum(engine.ledger.received.values()) == received + 3)
         assert (await talk.refusal())[0] == "DEADLINE_EXCEEDED"
         await until(lambda: at_rest(engine))
     assert ended(engine, "cancelled") == before["cancelled"]

@@ -1,7 +1,6 @@
 """Both doors while things go wrong underneath: a full queue, a worker that dies or hangs."""
 
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +9,7 @@ import grpc
 import httpx
 import psutil
 
-from tests.live_server import LiveServer, serving, until
+from tests.live_server import LIGHT, LiveServer, serving, until
 from tests.open_files import open_files
 from tests.server.rpc_calls import TEXT as CALL
 from tests.server.rpc_calls import call, channel_to, of_error
@@ -23,31 +22,21 @@ def ask(url: str, text: str) -> httpx.Response:
     return httpx.post(url + TEXT, json={"inputs": text}, timeout=PATIENCE_S)
 
 
-def worker_of(server: LiveServer) -> psutil.Process:
-    children = psutil.Process(server.process.pid).children()
-    return next(child for child in children if "server.worker" in child.cmdline())
-
-
 def test_a_full_queue_says_when_to_come_back(
     model_repository: Path, defaults: tuple[str, ...]
 ) -> None:
+    flags = ("--model-repository", model_repository, *defaults, "--max-queue", "4")
     with (
-        serving("--model-repository", model_repository, *defaults, "--max-queue", "4") as server,
+        serving(*flags, program=LIGHT) as server,
         ThreadPoolExecutor(5) as pool,
     ):
         assert ask(server.url, "warm").status_code == 200
-        worker = worker_of(server)
-        worker.suspend()
-        try:
+        with server.holding():
             running = [pool.submit(ask, server.url, "on the device")]
             server.await_metric("in_flight", 1)
             running += [pool.submit(ask, server.url, f"waits {n}") for n in range(4)]
             server.await_metric("queued", 4)
-            began = time.monotonic()
             refused = ask(server.url, "one too many")
-            assert time.monotonic() - began < 10  # of the minute that it may wait
-        finally:
-            worker.resume()
         assert (refused.status_code, refused.json()["code"]) == (429, "queue_full")
         assert int(refused.headers["Retry-After"]) >= 1
         assert [answer.result().status_code for answer in running] == [200] * 5
@@ -115,9 +104,9 @@ class Load:
 def test_a_lost_worker_costs_only_what_it_had_in_hand(
     model_repository: Path, defaults: tuple[str, ...]
 ) -> None:  # P3, P4, M1
-    patience = ("--batch-timeout-s", "5")
+    flags = ("--model-repository", model_repository, *defaults, "--batch-timeout-s", "5")
     with (
-        serving("--model-repository", model_repository, *defaults, *patience) as server,
+        serving(*flags, program=LIGHT) as server,
         ThreadPoolExecutor(9) as pool,
     ):
         assert ask(server.url, "warm").status_code == 200
@@ -133,7 +122,7 @@ def test_a_lost_worker_costs_only_what_it_had_in_hand(
             clients += [pool.submit(load.caller) for _ in range(4)]
             for kill in (True, True, False):
                 load.until_answered(50)
-                worker = worker_of(server)
+                worker = server.child()
                 worker.suspend()
                 until(lambda: server.metric("in_flight") > 0, "something in hand")
                 died = load.outcomes["worker_died"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from server.work import Work
+from tests.server.serving import until
 
 
 class Slow:
@@ -38,6 +39,12 @@ def rows_of(items: Any) -> list[Any]:
     return [{"row": i} for i in range(len(items))]
 
 
+def made_by(work: Work) -> int:
+    """Results so far."""
+    pipeline: Any = work.pipeline
+    return int(pipeline.made)
+
+
 @pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as threads:
@@ -55,8 +62,8 @@ async def test_a_quick_request_does_not_wait_for_the_items_of_slow_ones(
 ) -> None:
     slow = [work(*[0.05] * 40) for _ in range(4)]
     running = [asyncio.create_task(one.outputs(rows_of(one.items), threads)) for one in slow]
-    await asyncio.sleep(0.1)
-    await work(0.0).outputs(rows_of([0]), threads)
+    await until(lambda: all(made_by(one) for one in slow))
+    await work(0.0, 0.0).outputs(rows_of([0, 0]), threads)
     assert not any(task.done() for task in running)  # they take 4 s
     for task in running:
         task.cancel()
@@ -65,11 +72,12 @@ async def test_a_quick_request_does_not_wait_for_the_items_of_slow_ones(
 async def test_nothing_more_is_made_for_who_has_gone(threads: ThreadPoolExecutor) -> None:
     one = work(*[0.05] * 40)
     running = asyncio.create_task(one.outputs(rows_of(one.items), threads))
-    await asyncio.sleep(0.1)
+    await until(lambda: made_by(one) > 0)
     running.cancel()
-    made = one.pipeline.made  # type: ignore[attr-defined]
-    await asyncio.sleep(0.3)
-    assert one.pipeline.made <= made + 1  # type: ignore[attr-defined]
+    made = made_by(one)
+    await asyncio.wait((running,))
+    await asyncio.to_thread(threads.shutdown)  # when all that was begun has ended
+    assert made_by(one) <= made + 1
 
 
 @pytest.mark.parametrize(("items", "here"), [([0.0], True), ([0.001], False), ([0.0, 0.0], False)])
