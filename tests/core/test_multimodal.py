@@ -104,3 +104,20 @@ def test_what_is_missing_or_misshapen_is_named(model, change, points, message):
     inputs = {name: v for name, v in {**clip(), **change}.items() if v is not None}
     with pytest.raises(ValueError, match=message):
         model(inputs, subsampled_output_points=points)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"num_frames": 4}, r"num_frames is 4, output_shape \[1, 2, 8, 8\] has 2 frames"),
+        (
+            {"output_shape": [1, 2, 10, 8]},
+            r"\[1, 2, 10, 8\]: .* height and width, must be multiples",
+        ),
+        ({"output_shape": [1, 2, 8, 6]}, r"\[1, 2, 8, 6\]: .* must be multiples of 4"),
+        ({"samples_per_patch": 5}, "is 48: it must be a multiple of samples_per_patch, 5"),
+    ],
+)
+def test_clips_that_cannot_be_cut_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        tasks.PerceiverForMultimodalAutoencoding(PerceiverConfig(**{**SIZES, **sizes}))
