@@ -14,15 +14,6 @@ from torch.nn import functional as F
 INTERPOLATIONS = {1: "linear", 2: "bicubic", 3: "trilinear"}
 
 
-def linear_positions(index_dims: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """Coordinates in [-1, 1] of a grid, both ends included, first index slowest.
-
-    Returns float32 (prod(index_dims), len(index_dims)).
-    """
-    axes = [torch.linspace(-1.0, 1.0, n, dtype=torch.float32, device=device) for n in index_dims]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
-
-
 def fourier_features(
     pos: Tensor,
     num_bands: int,
@@ -129,8 +120,8 @@ class PerceiverFourierPositionEncoding(nn.Module):
     def forward(
         self, index_dims: Sequence[int], device: torch.device, dtype: torch.dtype
     ) -> Tensor:
-        """Features of every point of a grid: (prod(index_dims), C), computed in float32 whatever
-        `dtype` is.
+        """Features of every point of a grid whose coordinates go from -1 to 1, both included, first
+        index slowest: (prod(index_dims), C), computed in float32 whatever `dtype` is.
 
         A coordinate has few values: the sines of each are taken once and laid out over the grid.
         This is quick enough to keep nothing, which for a large image would outweigh the model.
@@ -138,7 +129,7 @@ class PerceiverFourierPositionEncoding(nn.Module):
         blocks = [1] * self.concat_pos + [self.num_bands] * (1 if self.sine_only else 2)
         axes = [
             fourier_features(
-                linear_positions((n,), device),
+                torch.linspace(-1.0, 1.0, n, device=device)[:, None],
                 self.num_bands,
                 (resolution,),
                 self.concat_pos,
