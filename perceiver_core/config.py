@@ -19,6 +19,7 @@ _COUNTS = (
     *("max_position_embeddings", "image_size", "num_frames", "audio_samples_per_frame"),
     *("samples_per_patch", "output_num_channels", "num_labels"),
 )
+_SHAPES = {"train_size": 2, "output_shape": 4}  # how many counts
 
 
 @dataclass
@@ -70,8 +71,15 @@ class PerceiverConfig:
             value = getattr(self, name)
             if value is None and name in ("qk_channels", "v_channels"):
                 continue
-            if not isinstance(value, int) or value < 1:
+            if not _is_count(value):
                 raise ValueError(f"{name} is {value!r}: it must be a whole number of at least 1")
+        for name, length in _SHAPES.items():
+            value = getattr(self, name)
+            given = isinstance(value, list | tuple) and len(value) == length
+            if not given or not all(map(_is_count, value)):
+                raise ValueError(
+                    f"{name} is {value!r}: it must be {length} whole numbers of at least 1"
+                )
         if self.id2label is None:
             self.id2label = {i: f"LABEL_{i}" for i in range(self.num_labels)}
         else:
@@ -130,3 +138,7 @@ class PerceiverConfig:
         Path(folder).mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False)
         (Path(folder) / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 1

@@ -14,15 +14,6 @@ from torch.nn import functional as F
 INTERPOLATIONS = {1: "linear", 2: "bicubic", 3: "trilinear"}
 
 
-def linear_positions(index_dims: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """Coordinates in [-1, 1] of a grid, both ends included, first index slowest.
-
-    Returns float32 (prod(index_dims), len(index_dims)).
-    """
-    axes = [torch.linspace(-1.0, 1.0, n, dtype=torch.float32, device=device) for n in index_dims]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
-
-
 def fourier_features(
     pos: Tensor,
     num_bands: int,
@@ -108,7 +99,6 @@ class PerceiverFourierPositionEncoding(nn.Module):
         self.max_resolution = tuple(max_resolution)
         self.concat_pos = concat_pos
         self.sine_only = sine_only
-        self._grid: tuple[tuple[Any, ...], Tensor] | None = None
 
     @property
     def num_dimensions(self) -> int:
@@ -130,16 +120,32 @@ class PerceiverFourierPositionEncoding(nn.Module):
     def forward(
         self, index_dims: Sequence[int], device: torch.device, dtype: torch.dtype
     ) -> Tensor:
-        """Features of every point of a grid: (prod(index_dims), C).
+        """Features of every point of a grid whose coordinates go from -1 to 1, both included, first
+        index slowest: (prod(index_dims), C), computed in float32 whatever `dtype` is.
 
-        Computed in float32 whatever `dtype` is, and the last grid is kept: it is the same for
-        every image of a size.
+        A coordinate has few values: the sines of each are taken once and laid out over the grid.
+        This is quick enough to keep nothing, which for a large image would outweigh the model.
         """
-        key = (tuple(index_dims), device, dtype)
-        if self._grid is None or self._grid[0] != key:
-            with torch.inference_mode(False), torch.no_grad():  # kept for training too
-                self._grid = (key, self.features(linear_positions(index_dims, device)).to(dtype))
-        return self._grid[1]
+        blocks = [1] * self.concat_pos + [self.num_bands] * (1 if self.sine_only else 2)
+        axes = [
+            fourier_features(
+                torch.linspace(-1.0, 1.0, n, device=device)[:, None],
+                self.num_bands,
+                (resolution,),
+                self.concat_pos,
+                self.sine_only,
+            )
+            .to(dtype)
+            .split(blocks, dim=-1)
+            for n, resolution in zip(index_dims, self.max_resolution, strict=True)
+        ]
+        laid_out = []
+        for block in zip(*axes, strict=True):  # the positions, the sines, the cosines
+            for dimension, values in enumerate(block):
+                shape = [1] * len(index_dims)
+                shape[dimension] = -1
+                laid_out.append(values.view(*shape, values.shape[-1]).expand(*index_dims, -1))
+        return torch.cat(laid_out, dim=-1).flatten(0, -2)
 
 
 PositionEncoding = PerceiverTrainablePositionEncoding | PerceiverFourierPositionEncoding

@@ -42,7 +42,13 @@ def test_models():
     assert all(float(cell) > 0 for cell in row[1:5])
 
 
-def test_whole():
+def test_whole_of_flow():
+    (row,) = table_of("whole", "--only", "flow", "--turns", "1", "--no-peaks")
+    assert row[0] == "flow, a tile"
+    assert all(float(cell) > 0 for cell in row[5:9])
+
+
+def test_whole_of_a_clip():
     rows = table_of("whole", "--only", "clip", "--turns", "1")
     assert [row[0] for row in rows if row[0].startswith("clip")] == [
         "clip, label only",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,11 +120,17 @@ class PerceiverBasicDecoder(PerceiverAbstractDecoder):
 
     def _coordinates(self, points: Tensor, device: torch.device) -> Tensor:
         """Flat indices (Q,) to coordinates (Q, d) in [-1, 1): the published decoders step by 2 / n,
-        unlike the encoder's inclusive grid."""
+        unlike the encoder's inclusive grid. ValueError for a point that is not there."""
         dims = self.output_index_dims
         if dims is None:
             raise ValueError("subsampled points need output_index_dims")
         dims = (dims,) if isinstance(dims, int) else tuple(dims)
+        absent = (points < 0) | (points >= math.prod(dims))
+        if absent.any():
+            raise ValueError(
+                f"there is no output {points[absent][0].item()}: the outputs of {dims} are 0 to "
+                f"{math.prod(dims) - 1}"
+            )
         index = torch.stack(torch.unravel_index(points.to(device), dims), dim=1)
         return -1 + 2 * index / torch.tensor(dims, device=device)
 

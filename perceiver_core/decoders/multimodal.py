@@ -88,7 +88,11 @@ class PerceiverMultimodalDecoder(PerceiverAbstractDecoder):
         subsampled_points: Mapping[str, Tensor | None] | None = None,
     ) -> Tensor:
         """Queries (B, Q, C) of all modalities: of all outputs, or of the flat indices given."""
-        assert modality_sizes is not None
+        if modality_sizes is None:
+            raise ValueError(
+                "a PerceiverMultimodalDecoder needs the inputs by modality: give the model a "
+                "PerceiverMultimodalPreprocessor"
+            )
         own = split_modalities(inputs, modality_sizes)
         points = subsampled_points or {}
         if not set(points) <= set(self.modalities):
@@ -109,7 +113,9 @@ class PerceiverMultimodalDecoder(PerceiverAbstractDecoder):
         """How many queries each modality has."""
         points = subsampled_points or {}
         return {
-            name: output_count(decoder) if points.get(name) is None else len(points[name])
+            name: output_count(decoder)
+            if points.get(name) is None or _is_learned(decoder)
+            else len(points[name])
             for name, decoder in self.modalities.items()
         }
 

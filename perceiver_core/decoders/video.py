@@ -24,13 +24,16 @@ class PerceiverBasicVideoAutoencodingDecoder(PerceiverAbstractDecoder):
         position_encoding_type: str,
         **decoder_kwargs: Any,
     ) -> None:
-        """output_shape: (batch_size, num_frames, height, width); ValueError where it is not."""
+        """output_shape: (batch_size, num_frames, height, width); decoder_kwargs must hold
+        `output_num_channels`. ValueError where that is not so."""
         super().__init__()
         if len(output_shape) != 4:
             raise ValueError(
                 f"output_shape is {tuple(output_shape)}: give (batch_size, num_frames, height, "
                 "width)"
             )
+        if "output_num_channels" not in decoder_kwargs:
+            raise ValueError("give output_num_channels, the channels of a pixel that is read")
         self.output_shape = tuple(output_shape)
         self.output_num_channels = decoder_kwargs["output_num_channels"]
         self.decoder = PerceiverBasicDecoder(

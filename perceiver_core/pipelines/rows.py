@@ -59,6 +59,7 @@ def flow_rows(model: Any, rows: list[Row]) -> list[NDArray[Any]]:
 def _flow(model: Any, z: Tensor, row: Row) -> NDArray[Any]:
     """The wanted flow of a tile by its latents (1, N, D)."""
     y, x, high, wide, stride = row["wanted"].tolist()
+    # Made anew: kept since the encoding they would take the memory of every tile of the batch.
     pixels = model.perceiver.preprocess(_flow_patches(model, row["frames"])).inputs[0]
     grid = pixels.unflatten(0, row["frames"].shape[1:3])
     queries = grid[y::stride, x::stride][:high, :wide].flatten(0, 1)

@@ -47,7 +47,6 @@ class PositionedPreprocessor(Preprocessor):
         self.position_embeddings, self.positions_projection = build_position_encoding(
             position_encoding_type, out_channels, project_pos_dim, **position_encoding_kwargs
         )
-        self._projected: tuple[tuple[Any, ...], Tensor] | None = None
 
     @property
     def num_channels(self) -> int:
@@ -83,18 +82,11 @@ class PositionedPreprocessor(Preprocessor):
         return Preprocessed(torch.cat([features, positions], dim=-1), None, features)
 
     def positions(self, index_dims: tuple[int, ...], like: Tensor, interpolate: bool) -> Tensor:
-        """The positions (M, C) of a grid, projected; kept where nothing is learned."""
+        """The positions (M, C) of a grid, projected."""
         encoding = self.position_embeddings
-        if not isinstance(encoding, PerceiverTrainablePositionEncoding):
-            grid: Tensor = self.positions_projection(encoding(index_dims, like.device, like.dtype))
-            return grid
-        size = index_dims if interpolate else None
-        if torch.is_grad_enabled():
-            learning: Tensor = self.positions_projection(encoding(size))
-            return learning
-        weights = [encoding.position_embeddings, *self.positions_projection.parameters()]
-        key = (size, *((w.data_ptr(), w._version, w.dtype) for w in weights))
-        if self._projected is None or self._projected[0] != key:
-            with torch.inference_mode(False), torch.no_grad():  # kept for training too
-                self._projected = (key, self.positions_projection(encoding(size)))
-        return self._projected[1]
+        if isinstance(encoding, PerceiverTrainablePositionEncoding):
+            table = encoding(index_dims if interpolate else None)
+        else:
+            table = encoding(index_dims, like.device, like.dtype)
+        projected: Tensor = self.positions_projection(table)
+        return projected

@@ -17,7 +17,7 @@ from perceiver_core.preprocessors import (
     PerceiverTextPreprocessor,
     Preprocessor,
 )
-from perceiver_core.tasks.inputs import one_of
+from perceiver_core.tasks.inputs import given
 
 
 class ClassificationModel(PreTrainedModel):
@@ -78,7 +78,7 @@ class PerceiverForSequenceClassification(ClassificationModel):
     ) -> PerceiverClassifierOutput | tuple[Any, ...]:
         """Token ids (B, M) -> logits (B, num_labels)."""
         return self.classify(
-            one_of(inputs, input_ids, "input_ids"),
+            given(inputs, input_ids, "input_ids"),
             labels,
             return_dict,
             attention_mask=attention_mask,
@@ -105,7 +105,7 @@ class ImageClassificationModel(ClassificationModel):
     ) -> PerceiverClassifierOutput | tuple[Any, ...]:
         """Pixels (B, 3, H, W) -> logits (B, num_labels)."""
         return self.classify(
-            one_of(inputs, pixel_values, "pixel_values"),
+            given(inputs, pixel_values, "pixel_values"),
             labels,
             return_dict,
             attention_mask=attention_mask,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def one_of(inputs: Tensor | None, named: Tensor | None, name: str) -> Tensor:
+def given(inputs: Tensor | None, named: Tensor | None, name: str) -> Tensor:
     """`inputs` or the argument called `name`; ValueError unless exactly one is given."""
     if (inputs is None) == (named is None):
         raise ValueError(f"give either inputs or {name}")
-    given = inputs if inputs is not None else named
-    assert given is not None
-    return given
+    found = inputs if inputs is not None else named
+    assert found is not None
+    return found

@@ -14,7 +14,7 @@ from perceiver_core.decoders import PerceiverBasicDecoder
 from perceiver_core.model import PerceiverModel
 from perceiver_core.outputs import PerceiverMaskedLMOutput
 from perceiver_core.preprocessors import PerceiverTextPreprocessor
-from perceiver_core.tasks.inputs import one_of
+from perceiver_core.tasks.inputs import given
 
 # The masked-language-modelling decoder's heads and widths are fixed by the published class.
 MLM_HEADS, MLM_QK_CHANNELS = 8, 8 * 32
@@ -67,7 +67,7 @@ class PerceiverForMaskedLM(PreTrainedModel):
         """Logits (B, max_position_embeddings, vocab_size), always all rows; labels (B, that length)
         with -100 where no loss is wanted."""
         outputs = self.perceiver(
-            inputs=one_of(inputs, input_ids, "input_ids"),
+            inputs=given(inputs, input_ids, "input_ids"),
             attention_mask=attention_mask,
             head_mask=head_mask,
             output_attentions=output_attentions,

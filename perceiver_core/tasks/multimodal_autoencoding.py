@@ -30,13 +30,17 @@ from perceiver_core.preprocessors import (
 )
 from perceiver_core.tasks.classification import classification_loss
 
+SPATIAL_DOWNSAMPLE = 4  # pixels of an input element, down and across
+
 
 class PerceiverForMultimodalAutoencoding(PreTrainedModel):
     """Autoencoding of video with sound, and classification
     (seed: PerceiverForMultimodalAutoencoding)."""
 
     def __init__(self, config: PerceiverConfig) -> None:
+        """ValueError where config's clips cannot be cut into the elements that the model reads."""
         super().__init__(config)
+        _check_clips(config)
         samples = config.num_frames * config.audio_samples_per_frame
         side = config.image_size
         audio = {"num_bands": 192, "max_resolution": (samples,)}
@@ -71,8 +75,9 @@ class PerceiverForMultimodalAutoencoding(PreTrainedModel):
         (B, num_labels).
 
         subsampled_output_points: flat indices of pixels, `image` (frame, row, column), and of
-        patches of samples, `audio`, to decode; all of them where it is not given. labels (B,) give
-        the loss of the label.
+        patches of samples, `audio`, to decode; all of them at once where it is not given, which at
+        the published size takes 3.3 GB for the queries of a clip and several times that to decode
+        them: there, give points or use `decode_modality`. labels (B,) give the loss of the label.
         """
         if inputs is None:
             raise ValueError("give inputs")
@@ -112,6 +117,26 @@ class PerceiverForMultimodalAutoencoding(PreTrainedModel):
         return (values.flatten(1) if name == "audio" else values).float()
 
 
+def _check_clips(config: PerceiverConfig) -> None:
+    _, frames, height, width = config.output_shape
+    if frames != config.num_frames:
+        raise ValueError(
+            f"num_frames is {config.num_frames}, output_shape {list(config.output_shape)} has "
+            f"{frames} frames: they must be equal"
+        )
+    if height % SPATIAL_DOWNSAMPLE or width % SPATIAL_DOWNSAMPLE:
+        raise ValueError(
+            f"output_shape is {list(config.output_shape)}: its last two, height and width, must "
+            f"be multiples of {SPATIAL_DOWNSAMPLE}"
+        )
+    samples = frames * config.audio_samples_per_frame
+    if samples % config.samples_per_patch:
+        raise ValueError(
+            f"num_frames times audio_samples_per_frame is {samples}: it must be a multiple of "
+            f"samples_per_patch, {config.samples_per_patch}"
+        )
+
+
 def _preprocessor(
     config: PerceiverConfig, audio: dict[str, Any], image: dict[str, Any]
 ) -> PerceiverMultimodalPreprocessor:
@@ -126,7 +151,7 @@ def _preprocessor(
             "image": PerceiverImagePreprocessor(
                 config,
                 prep_type="patches",
-                spatial_downsample=4,
+                spatial_downsample=SPATIAL_DOWNSAMPLE,
                 temporal_downsample=1,
                 fourier_position_encoding_kwargs=image,
             ),

@@ -75,6 +75,8 @@ class PerceiverForOpticalFlow(PreTrainedModel):
                 f"inputs are {tuple(inputs.shape)}: give patches of both frames, "
                 f"(batch, 2, {PATCH_CHANNELS // 2}, height, width)"
             )
+        if not inputs.is_floating_point():
+            raise ValueError(f"inputs are {inputs.dtype}: give floating point numbers in [-1, 1]")
         outputs = self.perceiver(
             inputs=inputs,
             attention_mask=attention_mask,
@@ -85,6 +87,11 @@ class PerceiverForOpticalFlow(PreTrainedModel):
         )
         # The decoder lays out what has as many pixels as the trained size, whatever its sides are.
         flow = outputs.logits.float().flatten(1, -2).unflatten(1, inputs.shape[-2:])
+        if labels is not None and labels.shape != flow.shape:
+            raise ValueError(
+                f"labels are {tuple(labels.shape)}, the flow is {tuple(flow.shape)}: both must "
+                "have one shape"
+            )
         loss = None if labels is None else (flow - labels).norm(dim=-1).mean()
         output = PerceiverClassifierOutput(
             loss, flow, outputs.hidden_states, outputs.attentions, outputs.cross_attentions

@@ -106,6 +106,13 @@ def test_bad_config(folder, text, sentence):
         {"hidden_act": "swish"},
         {"num_self_attention_heads": 7},
         {"num_latents": -1},
+        {"train_size": [0, 0]},
+        {"train_size": [-5, 7]},
+        {"train_size": [64.5, 96]},
+        {"train_size": [64, 96, 3]},
+        {"train_size": 64},
+        {"output_shape": [1, 0, 32, 32]},
+        {"output_shape": [16, 32, 32]},
         {"model_type": "bert"},
     ],
 )

@@ -12,6 +12,7 @@ import perceiver_core
 from perceiver_core import PerceiverConfig, tasks
 from perceiver_core.numerics import set_numerics
 from tests.core import peers
+from tests.core.parity import decoders
 from tests.core.parity.models import SOME, clip
 from tests.core.parity.preprocessors import modalities, multimodal
 from tests.core.published import SMALL, SMALL_MULTIMODAL
@@ -44,6 +45,26 @@ def test_some_modalities_by_points_the_others_whole(model):
     some = model(clip(), subsampled_output_points={"image": SOME["image"]}).logits
     assert peers.deviation(some["image"], whole["image"][:, SOME["image"]]) <= 1e-5
     assert peers.deviation(some["audio"], whole["audio"]) <= 1e-5
+
+
+def test_there_is_one_label_whatever_points_are_given(model):
+    expected = model(clip(), subsampled_output_points=SOME).logits
+    found = model(clip(), subsampled_output_points={**SOME, "label": torch.arange(2)}).logits
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_decoder_of_modalities_refuses_inputs_of_one():
+    config = PerceiverConfig(**SMALL)
+    model = perceiver_core.PerceiverModel(config, decoders.multimodal(perceiver_core, config))
+    with pytest.raises(ValueError, match="give the model a PerceiverMultimodalPreprocessor"):
+        model(torch.zeros(1, 4, config.d_model))
+
+
+def test_a_decoder_of_video_needs_to_know_its_channels():
+    with pytest.raises(ValueError, match="give output_num_channels"):
+        perceiver_core.PerceiverBasicVideoAutoencodingDecoder(
+            PerceiverConfig(**SMALL), [1, 2, 3, 4], "fourier"
+        )
 
 
 def test_a_full_decode_stands_where_chosen_points_stand_not_on_the_encoders_grid(model):
@@ -98,9 +119,28 @@ def test_elements_are_replaced_as_often_as_the_probability_says():
         ({"image": torch.zeros(2, 2, 3, 9, 8)}, None, "2 frames of 9×8 cannot be cut"),
         ({"label": torch.zeros(2, 6)}, None, r"labels are \(2, 6\): give \(batch, 5\)"),
         ({}, {"video": torch.tensor([0])}, "names video: the outputs are audio, image, label"),
+        ({}, {"image": torch.tensor([0, 128])}, "no output 128: the outputs .* are 0 to 127"),
+        ({}, {"audio": torch.tensor([3, -1])}, "no output -1: the outputs .* are 0 to 15"),
     ],
 )
 def test_what_is_missing_or_misshapen_is_named(model, change, points, message):
     inputs = {name: v for name, v in {**clip(), **change}.items() if v is not None}
     with pytest.raises(ValueError, match=message):
         model(inputs, subsampled_output_points=points)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"num_frames": 4}, r"num_frames is 4, output_shape \[1, 2, 8, 8\] has 2 frames"),
+        (
+            {"output_shape": [1, 2, 10, 8]},
+            r"\[1, 2, 10, 8\]: .* height and width, must be multiples",
+        ),
+        ({"output_shape": [1, 2, 8, 6]}, r"\[1, 2, 8, 6\]: .* must be multiples of 4"),
+        ({"samples_per_patch": 5}, "is 48: it must be a multiple of samples_per_patch, 5"),
+    ],
+)
+def test_clips_that_cannot_be_cut_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        tasks.PerceiverForMultimodalAutoencoding(PerceiverConfig(**{**SIZES, **sizes}))

@@ -74,6 +74,18 @@ def test_what_are_no_patches_of_two_frames_is_refused(model, shape):
         model(peers.noise(*shape))
 
 
+def test_bytes_are_refused(model):
+    with pytest.raises(ValueError, match=r"inputs are torch.uint8: give floating point"):
+        model(torch.zeros(1, 2, 27, HEIGHT, WIDTH, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (WIDTH, 2), (2, HEIGHT, WIDTH, 1)])
+def test_labels_of_another_shape_are_refused(model, shape):
+    patches = peers.noise(2, 2, 27, HEIGHT, WIDTH)
+    with pytest.raises(ValueError, match=r"the flow is \(2, 5, 7, 2\): both must have one shape"):
+        model(patches, labels=peers.noise(*shape))
+
+
 def test_drift_of_bfloat16_in_pixels():
     """On average less than 3 % of the flow, of every tensor random; a trained model's card tells
     its own."""

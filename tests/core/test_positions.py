@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -132,6 +133,26 @@ def test_fourier_features_by_their_formula():
     assert row == pytest.approx(expected, abs=1e-5)
     assert features[0, :2].tolist() == [-1, -1]
     assert features[-1, :2].tolist() == [1, 1]
+
+
+def live_bytes() -> int:
+    gc.collect()
+    tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]
+    storages = {tensor.data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [tasks.PerceiverForImageClassificationFourier, tasks.PerceiverForImageClassificationLearned],
+)
+def test_positions_are_not_kept_between_calls(kind):
+    """A server that counts a model's tensors when it is loaded counts all that it keeps."""
+    model = kind(PerceiverConfig(**{**SMALL, "num_cross_attention_heads": 1})).eval()
+    pixels = peers.image(20, 20)
+    before = live_bytes()
+    model(pixels)
+    assert live_bytes() == before
 
 
 def test_unknown_encodings_are_refused():

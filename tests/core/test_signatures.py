@@ -6,13 +6,9 @@ import inspect
 from typing import Any
 
 import pytest
-import torch
 
 import perceiver_core
-from perceiver_core import PerceiverConfig, tasks
-from tests.core.published import SMALL
 from tests.core.signatures import CLASSES, REQUIRED, REST, SIGNATURES, documented
-from tests.tiny import randomise
 
 # The documentation's `**kwargs` of a configuration: what its base class takes and a Perceiver uses.
 CONFIG_REST = (
@@ -57,25 +53,3 @@ def test_the_list_is_the_whole_documentation():
     assert len(CLASSES) == 31
     ours = {"CheckpointError", "InvalidInput", "PerceiverAbstractDecoder"}
     assert set(perceiver_core.__all__) == CLASSES | ours
-
-
-def test_a_changed_projection_changes_the_answer():
-    """Positions are kept between calls only while nothing they are made of changes."""
-    model: Any = tasks.PerceiverForImageClassificationLearned(PerceiverConfig(**SMALL)).eval()
-    randomise(model)
-    pixels = torch.randn(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        before = model(pixels).logits
-        assert torch.equal(model(pixels).logits, before)
-        model.perceiver.input_preprocessor.positions_projection.weight.mul_(5)
-        assert not torch.equal(model(pixels).logits, before)
-
-
-def test_what_was_kept_while_inferring_can_be_trained_with():
-    model: Any = tasks.PerceiverForImageClassificationFourier(
-        PerceiverConfig(**{**SMALL, "num_cross_attention_heads": 1})
-    )
-    pixels = torch.randn(1, 3, 20, 20)
-    with torch.inference_mode():
-        model(pixels)
-    model(pixels, labels=torch.tensor([1])).loss.backward()
