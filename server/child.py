@@ -16,7 +16,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,8 +49,15 @@ class Child:
     """Keeps one `python -m MODULE FD OPTIONS` alive and carries calls to it."""
 
     def __init__(
-        self, module: str, options: msgspec.Struct, replies: Any, *, max_body: int = MAX_BODY
+        self,
+        module: str,
+        options: msgspec.Struct,
+        replies: Any,
+        *,
+        max_body: int = MAX_BODY,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`environment`: for this process, where ours does not say otherwise."""
         self.restarts = 0
         self.on_ready: Callable[[], None] = lambda: None
         self.on_death: Callable[[], None] = lambda: None
@@ -61,6 +68,7 @@ class Child:
         self._options = msgspec.json.encode(options).decode()
         self._replies = replies
         self._max_body = max_body
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: AsyncChannel[Any] | None = None  # set while the process can take a call
         self._reply: asyncio.Future[Reply] | None = None  # of the call under way
@@ -226,7 +234,7 @@ class Child:
             pass_fds=[fd],
             stdin=subprocess.DEVNULL,
             stdout=2,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**self._environment, **os.environ, "PYTHONPATH": path},
         )
 
 

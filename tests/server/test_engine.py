@@ -6,12 +6,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 
 from perceiver_core.pipelines.fill_mask import FillMaskInput
 from perceiver_core.pipelines.text_classification import TextClassificationInput
-from server.engine import Engine
+from server.engine import WORKER_ENVIRONMENT, Engine
 from server.errors import INTERNAL, Fault
 from tests.server.serving import (
     TASK,
@@ -52,6 +53,12 @@ async def test_an_answer_says_where_it_comes_from_and_where_its_time_went(engine
     assert sum(label.score for label in answer.outputs[0]) == pytest.approx(1.0)
     assert set(answer.timings) == {"decode", "queue", "compute", "encode"}
     assert all(0 <= milliseconds < 60_000 for milliseconds in answer.timings.values())
+
+
+async def test_the_worker_gives_large_temporaries_back(engine: Engine) -> None:
+    environment = psutil.Process(engine.worker.pid).environ()
+    assert WORKER_ENVIRONMENT.items() <= environment.items()
+    assert "MALLOC_MMAP_THRESHOLD_" in WORKER_ENVIRONMENT
 
 
 async def test_another_model_is_asked_by_name(engine: Engine) -> None:
