@@ -7,6 +7,8 @@ WHAT is `weights` (nothing is asked), the HEIGHTxWIDTH of two frames, or `clip` 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -17,6 +19,7 @@ from perceiver_core.pipelines import open_pipeline
 from perceiver_core.pipelines.multimodal_autoencoding import MODALITIES, Footage, Format
 from perceiver_core.pipelines.optical_flow import FramePair
 from perceiver_core.tasks import load_model
+from server.engine import WORKER_ENVIRONMENT
 
 
 @click.command()
@@ -35,6 +38,14 @@ def main(folder: Path, what: str, dtype: str) -> None:
             height, _, width = what.partition("x")
             pipeline(model, random_frames(int(height), int(width)))
     click.echo(_peak_mb())
+
+
+def peak_mb(folder: Path, what: str, dtype: str = "auto") -> int:
+    """What this program prints, run with the memory allocator set as it is for a worker."""
+    command = [sys.executable, "-m", "benchmarks.peak", str(folder), what, "--dtype", dtype]
+    root, env = Path(__file__).parents[1], {**WORKER_ENVIRONMENT, **os.environ}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, check=True)
+    return int(done.stdout)
 
 
 def _peak_mb() -> int:

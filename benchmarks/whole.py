@@ -9,8 +9,6 @@ from decoded frames to the answer. Contenders take turns; a contender's time is 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from torch import Tensor
 
 from benchmarks.models import best_of
 from benchmarks.patched import patched
-from benchmarks.peak import random_clip, random_frames
+from benchmarks.peak import peak_mb, random_clip, random_frames
 from benchmarks.report import Row, json_option, report
 from perceiver_core.numerics import resolve_dtype
 from perceiver_core.pipelines import open_pipeline
@@ -176,10 +174,7 @@ def _drift(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
 
 
 def _memory(name: str, folder: Path) -> list[Row]:
-    peaks = []
-    for what in MODELS[name].peaks:
-        command = [sys.executable, "-m", "benchmarks.peak", str(folder), what]
-        peaks.append(int(subprocess.run(command, capture_output=True, check=True).stdout))
+    peaks = [peak_mb(folder, what) for what in MODELS[name].peaks]
     return [
         dict(zip(MEMORY, (f"{name}, {what}", peak, peak / peaks[1]), strict=True))
         for what, peak in zip(MODELS[name].peaks, peaks, strict=True)

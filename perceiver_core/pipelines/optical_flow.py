@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from perceiver_core.tiles import pad_to, starts_of, weights_of
 
 Frame = NDArray[np.uint8]
 Region = tuple[int, int, int, int]
+MAX_STRIDE = 2**32  # more than any image has pixels, and counted in 64 bits
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,12 @@ class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
 
     def check(self, item: OpticalFlowInput | FramePair) -> None:
         """Stride and region are possible for some image; decoded frames are images of one size."""
-        if item.stride < 1:
-            raise InvalidInput(f"stride is {item.stride}: use 1 or more")
-        if item.region is not None and (min(item.region) < 0 or min(item.region[2:]) < 1):
+        if not _is_whole(item.stride) or not 1 <= item.stride <= MAX_STRIDE:
+            raise InvalidInput(f"stride is {item.stride}: use a whole number, 1 to {MAX_STRIDE}")
+        if item.region is not None and not _is_region(item.region):
             raise InvalidInput(
-                f"region is {list(item.region)}: give [top, left, height, width] in pixels, the "
-                "last two at least 1"
+                f"region is {list(item.region)}: give [top, left, height, width] in whole pixels, "
+                "the last two at least 1"
             )
         if isinstance(item, FramePair):
             _check_frames(item.frame1, item.frame2)
@@ -165,6 +167,17 @@ class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
             blended[here] += weight * row["flow"]
         blended /= total
         return Flow(blended)
+
+
+def _is_region(region: tuple[int, ...]) -> bool:
+    """Whether it is one of some image."""
+    four = len(region) == 4 and all(map(_is_whole, region))
+    return four and min(region) >= 0 and min(region[2:]) >= 1
+
+
+def _is_whole(number: object) -> bool:
+    """Types do not stop callers of Python; numpy's whole numbers are no `int`."""
+    return isinstance(number, Integral)
 
 
 def _check_frames(frame1: Frame, frame2: Frame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,6 +152,17 @@ def test_files_are_read_too(opened):
 GOOD = np.zeros((4, 6, 3), np.uint8)
 
 
+def asked(region: Any = None, stride: Any = 1) -> FramePair:
+    """Of types that the signature does not have, too."""
+    return FramePair(GOOD, GOOD, region, stride)
+
+
+def test_the_numbers_of_numpy_are_whole_numbers_too(opened):
+    pipeline, model = opened
+    found = pipeline(model, asked(tuple(np.array([1, 2, 3, 4])), np.int64(2))).flow
+    assert found.shape == (2, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("item", "sentence"),
     [
@@ -159,7 +171,12 @@ GOOD = np.zeros((4, 6, 3), np.uint8)
         (FramePair(GOOD, GOOD[..., 0]), r"frame2 is uint8 \(4, 6\): give uint8 \(height, width, 3"),
         (FramePair(np.zeros((4, 6, 4), np.uint8), GOOD), r"frame1 is uint8 \(4, 6, 4\)"),
         (FramePair(GOOD[:0], GOOD[:0]), "the frames are 0×6: give images of at least one pixel"),
-        (FramePair(GOOD, GOOD, stride=0), "stride is 0: use 1 or more"),
+        (asked(stride=0), r"stride is 0: use a whole number, 1 to 4294967296"),
+        (asked(stride=2**62), "stride is 4611686018427387904: use a whole"),
+        (asked(stride=2**70), "stride is 1180591620717411303424: use a whole"),
+        (asked(stride=1.5), r"stride is 1\.5: use a whole number"),
+        (asked(region=(0, 0, 2)), r"region is \[0, 0, 2\]: give \[top"),
+        (asked(region=(0, 0.5, 2, 2)), r"\[0, 0\.5, 2, 2\]: .* in whole pixels"),
         (FramePair(GOOD, GOOD, region=(0, 0, 0, 3)), r"region is \[0, 0, 0, 3\]: give \[top"),
         (FramePair(GOOD, GOOD, region=(-1, 0, 2, 3)), r"region is \[-1, 0, 2, 3\]: give \[top"),
         (FramePair(GOOD, GOOD, region=(2, 0, 3, 3)), "the frames are 4×6: it must lie inside"),
