@@ -77,31 +77,32 @@ class LiveServer:
                     sums[sample.name] += int(sample.value)
         return sums
 
-    def children(self, name: str = "worker") -> list[psutil.Process]:
-        """The worker, or each `media_child`."""
-        return [
-            child
-            for child in psutil.Process(self.process.pid).children()
-            if any(part.endswith(name) for part in child.cmdline())
-        ]
+    def children(self, name: str) -> list[psutil.Process]:
+        """Those of a kind: `worker`, `media_child`."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if any(p.endswith(name) for p in child.cmdline())]
 
-    def child(self, name: str = "worker") -> psutil.Process:
-        """The only one."""
-        (found,) = self.children(name)
-        return found
+    def worker(self) -> psutil.Process:
+        [worker] = self.children("worker")
+        return worker
 
     @contextmanager
     def holding(self, name: str = "worker") -> Iterator[None]:
-        """The children of a name stand still until the block ends, or they are killed."""
-        held = self.children(name)
-        for child in held:
+        """The children of a kind stand still until the block ends, or they are killed."""
+        children = self.children(name)
+        assert children
+        for child in children:
             child.suspend()
         try:
             yield
         finally:
-            for child in held:
+            for child in children:
                 with suppress(psutil.NoSuchProcess):
                     child.resume()
+
+    def at_rest(self) -> bool:
+        """Nothing waits, nothing runs."""
+        return self.metric("queued") == self.metric("in_flight") == 0
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)

@@ -18,8 +18,8 @@ from perceiver_core.tasks import load_model
 from perceiver_core.tasks.optical_flow import flow_patches
 from perceiver_core.tiles import pad_to
 from tests import tiny
-from tests.core.test_pipelines import png
 from tests.core.test_tiles import recipe
+from tests.server.pictures import png_of
 
 TILE = (16, 24)
 SIZES = st.tuples(st.integers(1, 50), st.integers(1, 60))
@@ -145,7 +145,7 @@ def test_memory_is_bounded_whatever_the_size(opened, monkeypatch):
 def test_files_are_read_too(opened):
     pipeline, model = opened
     pair = frames((20, 30))
-    found = pipeline(model, OpticalFlowInput(png(pair[0]), png(pair[1]))).flow
+    found = pipeline(model, OpticalFlowInput(png_of(pair[0]), png_of(pair[1]))).flow
     assert np.array_equal(found, pipeline(model, FramePair(*pair)).flow)
 
 
@@ -188,7 +188,7 @@ def test_it_refuses(opened, item, sentence):
 
 
 def test_files_of_unequal_size_are_refused_once_they_are_read(opened):
-    item = OpticalFlowInput(png(GOOD), png(GOOD[:, :5]))
+    item = OpticalFlowInput(png_of(GOOD), png_of(GOOD[:, :5]))
     opened[0].check(item)
     with pytest.raises(InvalidInput, match="frame2 is 4×5, frame1 is 4×6"):
         opened[0].preprocess(item)

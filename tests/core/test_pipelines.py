@@ -20,6 +20,7 @@ from perceiver_core.pipelines.text_classification import TextClassificationInput
 from perceiver_core.pipelines.utf8_search import k_best
 from perceiver_core.tasks import load_model
 from tests import tiny
+from tests.server.pictures import png_of
 
 
 def log_probs(n: int, seed: int) -> np.ndarray:
@@ -208,16 +209,6 @@ def test_classification_functions_agree(tmp_path):
     assert [label.score for label in answers["sigmoid"]] == pytest.approx(sigmoid)
 
 
-def png(pixels: np.ndarray) -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 def frame_pairs(random: np.random.Generator) -> list[FramePair]:
     """32 of one tile each, some of which want 1 to 4 pixels, where kernels would change their
     order of summation."""
@@ -255,7 +246,7 @@ def items_of(task: str, random: np.random.Generator) -> list:
     if task == "image-classification":
         sizes = random.integers(1, 60, (32, 2))
         return [
-            ImageClassificationInput(png(random.integers(0, 256, (h, w, 3), dtype=np.uint8)))
+            ImageClassificationInput(png_of(random.integers(0, 256, (h, w, 3), dtype=np.uint8)))
             for h, w in sizes
         ]
     texts = ["".join(map(chr, random.integers(32, 127, n))) for n in random.integers(1, 200, 32)]

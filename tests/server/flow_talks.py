@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,10 @@ from tests.server.rpc_calls import (
     raw,
     streaming,
 )
-from tests.server.serving import at_rest, lawful, light, until
+from tests.server.serving import at_rest, lawful, light, stopped, until
 from tests.tiny import make_optical_flow
+
+__all__ = ["GOOD", "TILES", "Talk", "answers", "flowing", "stopped", "unary"]
 
 TASK = "optical-flow"
 SIZE = (24, 40)
@@ -78,20 +78,6 @@ class Talk:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await self.rest()
         return of_error(error.value)[:2]
-
-
-@asynccontextmanager
-async def stopped(engine: Engine) -> AsyncIterator[int]:
-    """The worker stands still until the block ends, or it is killed."""
-    pid = engine.worker.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield pid
-    finally:
-        if engine.worker.pid == pid:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 async def unary(channel: Any) -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """Encoded images for tests."""
 
 import io
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
 
@@ -15,3 +17,8 @@ def file_of(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def png_of(pixels: np.ndarray[Any, Any]) -> bytes:
+    """The PNG of RGB pixels."""
+    return file_of(Image.fromarray(pixels), "PNG")

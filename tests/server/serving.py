@@ -92,20 +92,27 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def held(engine: Engine) -> AsyncIterator[Awaitable[Answer]]:
-    """The device is busy with one request (yielded) until the block ends; no clock involved."""
+async def stopped(engine: Engine) -> AsyncIterator[int]:
+    """The worker (its pid) stands still until the block ends, or it is killed."""
     await engine.worker.wait_ready()
     pid = engine.worker.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        first = ask(engine, "the request that holds the device", protocol="holder")
-        await until(lambda: sum(engine.ledger.in_flight.values()) == 1)
-        yield first
+        yield pid
     finally:
         if engine.worker.pid == pid:
             with suppress(ProcessLookupError):  # killed, and being reaped in a thread
                 os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def held(engine: Engine) -> AsyncIterator[Awaitable[Answer]]:
+    """The device is busy with one request (yielded) until the block ends; no clock involved."""
+    async with stopped(engine):
+        first = ask(engine, "the request that holds the device", protocol="holder")
+        await until(lambda: sum(engine.ledger.in_flight.values()) == 1)
+        yield first
 
 
 def waiting(engine: Engine, count: int) -> Callable[[], bool]:

@@ -207,7 +207,8 @@ def test_a_child_that_stands_still_ends_with_the_grace(
         path = server.url + FLOW
         assert httpx.post(path, files=FRAMES, timeout=60).status_code == 200
         children = psutil.Process(server.process.pid).children()
-        server.child(name).suspend()
+        for child in server.children(name):
+            child.suspend()
         pending = in_background(httpx.post, path, files=FRAMES, timeout=60)
         until(lambda: server.metric("queued") + server.metric("in_flight") == 1, "in hand")
         began = time.monotonic()

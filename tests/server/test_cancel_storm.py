@@ -97,12 +97,8 @@ def cancelled_by(server: LiveServer, protocol: str) -> float:
     return server.metric("requests_total", outcome="cancelled", protocol=protocol)
 
 
-def at_rest(server: LiveServer) -> bool:
-    return server.metric("queued") == server.metric("in_flight") == 0
-
-
 def test_who_leaves_while_waiting_costs_nothing(server: LiveServer) -> None:
-    front, worker = psutil.Process(server.process.pid), server.child()
+    front, worker = psutil.Process(server.process.pid), server.worker()
     before = counts(server)
     files = open_files(front.pid)
 
@@ -129,7 +125,7 @@ def test_who_leaves_while_waiting_costs_nothing(server: LiveServer) -> None:
             assert (await outcome(holder))[0] == "OK"
 
     asyncio.run(storm())
-    until(lambda: at_rest(server), "at rest")
+    until(server.at_rest, "at rest")
     gone = 2 * (EACH + FEW)
     assert since(server, before) == {
         "received_total": gone + 1,
@@ -168,7 +164,7 @@ def test_who_leaves_at_any_moment_is_counted_once(server: LiveServer) -> None:
             return ends
 
     ends = asyncio.run(storm())
-    until(lambda: at_rest(server), "at rest")
+    until(server.at_rest, "at rest")
     after = since(server, before)
     assert set(ends) <= {"OK", "CANCELLED"}
     assert after["completed"] >= ends.count("OK")

@@ -94,7 +94,7 @@ def test_the_truth_table(model_repository: Path, defaults: tuple[str, ...], tmp_
         assert probes.code() == "starting"
         assert not probes.serving("text")
         plan.write_text("[]")
-        server.child().kill()
+        server.worker().kill()
         probes.until(True, "a new worker")
 
         server.signal()

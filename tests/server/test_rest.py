@@ -16,7 +16,6 @@ from server.rest.doors import DOORS
 from server.rest.uploads import decode_base64
 from tests.live_server import LiveServer, received
 from tests.server.pictures import encoded
-from tests.server.test_readiness import child_of, still
 
 PNG = encoded("PNG")
 
@@ -317,7 +316,7 @@ def test_who_does_not_take_json_is_told(live: LiveServer, accept: str, status: i
 
 def test_a_deadline_is_kept(live: LiveServer) -> None:
     expired = live.metric("requests_total", outcome="expired")
-    with still(child_of(live, "server.worker")):
+    with live.holding():
         response = live.post(
             "text-classification", json={"inputs": "held"}, headers={"X-Timeout-Ms": "200"}
         )
@@ -337,7 +336,7 @@ def test_a_client_that_hangs_up_is_not_computed_for(live: LiveServer) -> None:
     computed = live.metric("items_computed_total")
     completed = live.metric("requests_total", outcome="completed")
     with live.socket() as first:
-        with still(child_of(live, "server.worker")):
+        with live.holding():
             first.sendall(request_bytes({"inputs": "held"}))
             live.await_metric("in_flight", 1)
             with live.socket() as second:

@@ -3,11 +3,11 @@
 import base64
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
-import httpx
 import numpy as np
 import pytest
 import torch
@@ -25,8 +25,9 @@ from server.media.limits import Limits
 from server.media.mp4 import mp4
 from server.media.video import read_video
 from tests.live_server import LiveServer, received
+from tests.server import rest_calls
 from tests.server.pictures import encoded
-from tests.server.test_rest_optical_flow import array_of
+from tests.server.rest_calls import array_of
 
 TASK = "multimodal-autoencoding"
 FRAMES, SIDE, RATE = 5, 16, 8000  # three clips of two frames, the last one half
@@ -47,19 +48,7 @@ SILENT = mp4(*footage(sound=False), 25, RATE)
 TEXT = base64.b64encode(VIDEO).decode()
 
 
-def asked(live: LiveServer, **request: Any) -> httpx.Response:
-    response = live.post(TASK, **request)
-    assert response.status_code == 200, response.text
-    return response
-
-
-def refused(live: LiveServer, status: int, code: str, **request: Any) -> str:
-    response = live.post(TASK, **request)
-    assert (response.status_code, response.json()["code"]) == (status, code), response.text
-    assert set(response.json()) == {"error", "code"}
-    sentence: str = response.json()["error"]
-    assert 10 < len(sentence) < 400
-    return sentence
+asked, refused = partial(rest_calls.asked, task=TASK), partial(rest_calls.refused, task=TASK)
 
 
 def of_form(video: bytes = VIDEO, **parameters: Any) -> dict[str, Any]:

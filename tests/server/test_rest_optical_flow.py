@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from perceiver_core.numerics import resolve_dtype
 from perceiver_core.pipelines.optical_flow import FramePair, OpticalFlow
 from perceiver_core.tasks import load_model
 from tests.live_server import LiveServer, received
-from tests.server.pictures import encoded
+from tests.server import rest_calls
+from tests.server.pictures import encoded, png_of
+from tests.server.rest_calls import array_of
 
 TASK = "optical-flow"
 SIZE = (40, 50)  # of nine tiles
@@ -29,38 +32,16 @@ def pixels(seed: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
-
-
 FRAMES = [pixels(1), pixels(2)]
-FILES = {"frame1": png(FRAMES[0]), "frame2": png(FRAMES[1])}
+FILES = {"frame1": png_of(FRAMES[0]), "frame2": png_of(FRAMES[1])}
 INPUTS = {part: base64.b64encode(file).decode() for part, file in FILES.items()}
 
 
+refused = partial(rest_calls.refused, task=TASK)
+
+
 def asked(live: LiveServer, **request: Any) -> httpx.Response:
-    response = live.post(TASK, **({"files": FILES} | request))
-    assert response.status_code == 200, response.text
-    return response
-
-
-def refused(live: LiveServer, status: int, code: str, **request: Any) -> str:
-    response = live.post(TASK, **request)
-    assert (response.status_code, response.json()["code"]) == (status, code), response.text
-    assert set(response.json()) == {"error", "code"}
-    sentence: str = response.json()["error"]
-    assert 10 < len(sentence) < 400
-    return sentence
-
-
-def array_of(answer: dict[str, Any]) -> NDArray[Any]:
-    """As a client reads it."""
-    assert set(answer) == {"shape", "dtype", "data"}
-    data = base64.b64decode(answer["data"], validate=True)
-    numbers: NDArray[Any] = np.frombuffer(data, np.dtype(answer["dtype"]).newbyteorder("<"))
-    return numbers.reshape(answer["shape"])
+    return rest_calls.asked(live, task=TASK, **({"files": FILES} | request))
 
 
 def field(live: LiveServer, **request: Any) -> NDArray[np.float32]:
@@ -193,8 +174,8 @@ FORM = "send two images as the parts `frame1` and `frame2`"
         (FILES | {"frame3": b"x"}, 422, "invalid_input", f"unknown part 'frame3': {FORM}"),
         (FILES | {"frame2": encoded("GIF")}, 415, "unsupported_media_type", "`frame2` is not a"),
         (FILES | {"frame2": b"text"}, 415, "unsupported_media_type", "`frame2` is not a JPEG"),
-        (FILES | {"frame2": png(pixels(3, (40, 51)))}, 422, "invalid_input", "one size"),
-        (FILES | {"frame2": png(pixels(3, (50, 40)))}, 422, "invalid_input", "one size"),
+        (FILES | {"frame2": png_of(pixels(3, (40, 51)))}, 422, "invalid_input", "one size"),
+        (FILES | {"frame2": png_of(pixels(3, (50, 40)))}, 422, "invalid_input", "one size"),
         (FILES | {"frame2": FILES["frame2"][:-600]}, 422, "invalid_input", "ends too early"),
     ],
 )

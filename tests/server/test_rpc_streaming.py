@@ -111,7 +111,7 @@ def test_twenty_streams_at_once(quick: LiveServer) -> None:
         expected = [answer.flow for answer in stream(channel, images)]
         for found in pool.map(lambda _: list(stream(channel, images)), range(20)):
             assert [answer.flow for answer in found] == expected
-    assert quick.metric("queued") == quick.metric("in_flight") == 0
+    assert quick.at_rest()
 
 
 def memory_of(server: LiveServer) -> int:
@@ -144,13 +144,9 @@ def await_stillness(server: LiveServer, received: float) -> None:
         time.sleep(0.3)  # how far apart two looks are; a busy server only takes more of them
         now = server.metric("received_total")
         same, before = now == before, now
-        return same and now > received and at_rest(server)
+        return same and now > received and server.at_rest()
 
     until(still, "what can be done is done")
-
-
-def at_rest(server: LiveServer) -> bool:
-    return server.metric("queued") == server.metric("in_flight") == 0
 
 
 def test_a_killed_client_leaves_nothing(quick: LiveServer) -> None:
@@ -172,7 +168,7 @@ def test_a_killed_client_leaves_nothing(quick: LiveServer) -> None:
                 until(lambda: quick.metric("queued") >= 2, "queued pairs")
                 on_device = quick.metric("in_flight")  # a row each
                 client.kill()
-                until(lambda: at_rest(quick), "queued work is gone")
+                until(quick.at_rest, "queued work is gone")
                 computed = quick.metric("items_computed_total")
         finally:
             client.kill()

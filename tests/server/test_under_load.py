@@ -25,9 +25,9 @@ def ask(url: str, text: str) -> httpx.Response:
 def test_a_full_queue_says_when_to_come_back(
     model_repository: Path, defaults: tuple[str, ...]
 ) -> None:
-    flags = ("--model-repository", model_repository, *defaults, "--max-queue", "4")
+    flags = (*defaults, "--max-queue", "4")
     with (
-        serving(*flags, program=LIGHT) as server,
+        serving("--model-repository", model_repository, *flags, program=LIGHT) as server,
         ThreadPoolExecutor(5) as pool,
     ):
         assert ask(server.url, "warm").status_code == 200
@@ -104,9 +104,9 @@ class Load:
 def test_a_lost_worker_costs_only_what_it_had_in_hand(
     model_repository: Path, defaults: tuple[str, ...]
 ) -> None:  # P3, P4, M1
-    flags = ("--model-repository", model_repository, *defaults, "--batch-timeout-s", "5")
+    flags = (*defaults, "--batch-timeout-s", "5")
     with (
-        serving(*flags, program=LIGHT) as server,
+        serving("--model-repository", model_repository, *flags, program=LIGHT) as server,
         ThreadPoolExecutor(9) as pool,
     ):
         assert ask(server.url, "warm").status_code == 200
@@ -122,7 +122,7 @@ def test_a_lost_worker_costs_only_what_it_had_in_hand(
             clients += [pool.submit(load.caller) for _ in range(4)]
             for kill in (True, True, False):
                 load.until_answered(50)
-                worker = server.child()
+                worker = server.worker()
                 worker.suspend()
                 until(lambda: server.metric("in_flight") > 0, "something in hand")
                 died = load.outcomes["worker_died"]
