@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perceiver_core.config import CONFIG_FILE
+from perceiver_core.errors import CheckpointError
 from perceiver_core.folders import WEIGHTS_FILE
+from perceiver_core.pipelines import open_pipeline
+from server.catalogue import HUB
 from server.spawn import python
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def pull(name: str, models_dir: Path, source: Path | None, say: Say) -> Path:
         else:
             _copy(source, staging)
         try:
+            _check_task(name, staging)
             say(convert(staging))
         except PullError:
             shutil.rmtree(staging)
@@ -131,6 +135,16 @@ def _copy(source: Path, staging: Path) -> None:
     staging.mkdir()
     for name in names:
         shutil.copyfile(source / name, staging / name)
+
+
+def _check_task(name: str, folder: Path) -> None:
+    with _told(CheckpointError, "these are not the files of a model"):
+        task = open_pipeline(folder).task
+    if task != HUB[name]:
+        raise PullError(
+            f"these are the files of a model for {task}, but {name} is one for {HUB[name]}: name "
+            "the folder with its own files, or serve this one as --models NAME=FOLDER"
+        )
 
 
 def convert(folder: Path, limit_s: float = CONVERT_LIMIT_S) -> str:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from server.pull import PullError
 from server.pull import pull as pull_here
-from tests.live_server import serving
+from tests.live_server import ROOT, serving
 from tests.server.pulling import NAME, may_leave_the_network, pickled, pull
 
 # The numbers of the hub's own config.json files, where they differ from the defaults.
@@ -29,6 +29,14 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any], str]] = {
         "19,858,855 parameters, 183 tensors",
     ),
 }
+
+
+def test_a_model_for_another_task_is_not_taken(tmp_path: Path) -> None:
+    zoo = ROOT / "perceiver_core" / "zoo" / "tiny-flow"
+    done = pull(tmp_path / "models", NAME, "--from", zoo)
+    assert done.returncode == 1
+    assert "a model for optical-flow, but language-perceiver is one for fill-mask" in done.stderr
+    assert not list((tmp_path / "models").iterdir())
 
 
 def test_a_folder_laid_out_as_the_hubs_becomes_a_model_that_is_served(
