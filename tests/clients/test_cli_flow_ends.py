@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 from perceiver_client import cli
 from perceiver_client import perceiver_pb2 as pb
-import pytest
 from PIL import Image
 
 from tests.clients.conftest import Invoke
