@@ -1,5 +1,5 @@
-"""Optical flow at the published size takes the memory of one tile, however large the image is
-(make test-full)."""
+"""Optical flow of 436 x 1024 in float32 at the published size takes the memory of one of its tiles
+(make test-full); `python -m benchmarks whole` tells it of others."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("dtype", "size"),
-    [("float32", "436x1024"), ("bfloat16", "436x1024"), ("bfloat16", "1080x1920")],
-)
-def test_a_large_image_takes_the_memory_of_a_tile(folder: Path, dtype: str, size: str) -> None:
-    tile = peak_mb(folder, "368x496", dtype)
-    assert tile > peak_mb(folder, "weights", dtype) + 200  # or it has not been asked anything
-    assert peak_mb(folder, size, dtype) <= 1.10 * tile
+def test_a_large_image_takes_the_memory_of_a_tile(folder: Path) -> None:
+    tile = peak_mb(folder, "368x496", "float32")
+    assert tile > peak_mb(folder, "weights", "float32") + 200  # or it has not been asked anything
+    assert peak_mb(folder, "436x1024", "float32") <= 1.10 * tile
