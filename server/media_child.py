@@ -113,8 +113,7 @@ def _preprocessed(folder: Path, encoded: np.ndarray[Any, Any], limits: Limits) -
     pipeline.decode = video if isinstance(pipeline, MultimodalAutoencoding) else image
     item = pipeline.decoded(item)
     limits.check_rows(pipeline.row_count(item))
-    rows: list[Row] = pipeline.preprocess(item)
-    return rows
+    return list(pipeline.preprocess(item))
 
 
 def _file(data: bytes) -> Row:

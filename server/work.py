@@ -154,8 +154,8 @@ async def _rows(
     grow(pipeline.row_count(item))
     if pipeline.media:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(threads, pipeline.preprocess, item)
-    return pipeline.preprocess(item)
+        return await loop.run_in_executor(threads, lambda: list(pipeline.preprocess(item)))
+    return list(pipeline.preprocess(item))
 
 
 def _check_answer(size: int) -> None:

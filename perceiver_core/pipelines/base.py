@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -77,15 +79,16 @@ class Pipeline(ABC, Generic[Input, Output]):
         return 0
 
     @abstractmethod
-    def preprocess(self, item: Input) -> list[Row]:
-        """One item as rows without a batch dimension. Raises InvalidInput."""
+    def preprocess(self, item: Input) -> Iterable[Row]:
+        """One item as rows without a batch dimension, each made when it is asked for where they
+        are large. Raises InvalidInput at once."""
 
     @abstractmethod
     def forward(self, model: Any, rows: list[Row]) -> list[Row]:
         """Run rows of any number of items, ragged ones too, in one batch; one row out for each."""
 
     @abstractmethod
-    def postprocess(self, item: Input, rows: list[Row]) -> Output:
+    def postprocess(self, item: Input, rows: Iterable[Row]) -> Output:
         """An item's own output rows as its answer."""
 
     def quick(self, item: Input) -> bool:
@@ -93,12 +96,11 @@ class Pipeline(ABC, Generic[Input, Output]):
         return False
 
     def __call__(self, model: Any, item: Input) -> Output:
-        """All of it for one item, in this process."""
+        """All of it for one item, in this process; of its rows a batch at a time is kept."""
         self.check(item)
-        rows = self.preprocess(item)
-        found: list[Row] = []
-        while len(found) < len(rows):
-            found += self.forward(model, rows[len(found) :][: self.most_rows])
+        rows = iter(self.preprocess(item))
+        batches = iter(lambda: list(islice(rows, self.most_rows)), [])
+        found = (row for batch in batches for row in self.forward(model, batch))
         return self.postprocess(item, found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,13 +130,14 @@ class FillMask(Pipeline[FillMaskInput, list[list[Fill]]]):
             {"logits": decode_positions(model, z, p)} for z, p in zip(latents, places, strict=True)
         ]
 
-    def postprocess(self, item: FillMaskInput, rows: list[Row]) -> list[list[Fill]]:
+    def postprocess(self, item: FillMaskInput, rows: Iterable[Row]) -> list[list[Fill]]:
         """One list of fillings for each span, best first.
 
         A byte's probability is the softmax over the 256 byte ids; a filling's is the product over
         its bytes. Candidates are the exact k best that are valid UTF-8.
         """
-        log_probs = np.log(np.maximum(softmax(rows[0]["logits"][:, BYTE_0:]), 1e-300))
+        (row,) = rows
+        log_probs = np.log(np.maximum(softmax(row["logits"][:, BYTE_0:]), 1e-300))
         answer, done = [], 0
         for run in RUN_OF_MASKS.finditer(item.text):
             length = (run.end() - run.start()) // len(MASK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -78,6 +78,7 @@ class ImageClassification(Pipeline[ImageClassificationInput, list[Label]]):
         """A short list of few labels."""
         return is_quick(item.top_k, len(self.labels))
 
-    def postprocess(self, item: ImageClassificationInput, rows: list[Row]) -> list[Label]:
+    def postprocess(self, item: ImageClassificationInput, rows: Iterable[Row]) -> list[Label]:
         """The k best labels."""
-        return best_labels(rows[0]["logits"], self.labels, item.top_k, item.function_to_apply)
+        (row,) = rows
+        return best_labels(row["logits"], self.labels, item.top_k, item.function_to_apply)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -171,7 +171,7 @@ class MultimodalAutoencoding(Pipeline[MultimodalAutoencodingInput | Footage, Rec
         ]
 
     def postprocess(
-        self, item: MultimodalAutoencodingInput | Footage, rows: list[Row]
+        self, item: MultimodalAutoencodingInput | Footage, rows: Iterable[Row]
     ) -> Reconstruction:
         """The clips, the last one as long as it was."""
         return Reconstruction(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -101,7 +102,7 @@ class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
         vertical, horizontal = self._parts(size, region, stride)
         return len(vertical) * len(horizontal)
 
-    def preprocess(self, item: OpticalFlowInput | FramePair) -> list[Row]:
+    def preprocess(self, item: OpticalFlowInput | FramePair) -> Iterator[Row]:
         """A row for each tile that holds a wanted pixel: its `frames` uint8 (2, h, w, 3), a copy;
         `wanted` int64 (5,), the first row and column of it that are wanted, how many of each, and
         their stride; `place` int64 (5,), how often the tile counts, the height and width of the
@@ -113,24 +114,20 @@ class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
         size = pair.frame1.shape[:2]
         vertical, horizontal = self._parts(size, pair.region, pair.stride)
         whole = [len(wanted) for wanted in _wanted(size, pair.region, pair.stride)]
+        return (
+            self._row(pair, whole, down, right)
+            for down in map(_Part._make, vertical.tolist())
+            for right in map(_Part._make, horizontal.tolist())
+        )
+
+    def _row(self, pair: FramePair, whole: list[int], down: _Part, right: _Part) -> Row:
+        """Of the tile at one place of each axis."""
         height, width = self.config.train_size
-        rows = []
-        for down in map(_Part._make, vertical.tolist()):
-            for right in map(_Part._make, horizontal.tolist()):
-                here = np.s_[down.start : down.start + height, right.start : right.start + width]
-                tiles = [pad_to(f[here], (height, width)) for f in (pair.frame1, pair.frame2)]
-                rows.append(
-                    {
-                        "frames": np.stack(tiles),
-                        "wanted": np.array(
-                            [down.inside, right.inside, down.number, right.number, pair.stride]
-                        ),
-                        "place": np.array(
-                            [down.listed * right.listed, *whole, down.first, right.first]
-                        ),
-                    }
-                )
-        return rows
+        here = np.s_[down.start : down.start + height, right.start : right.start + width]
+        tiles = [pad_to(f[here], (height, width)) for f in (pair.frame1, pair.frame2)]
+        wanted = [down.inside, right.inside, down.number, right.number, pair.stride]
+        place = [down.listed * right.listed, *whole, down.first, right.first]
+        return {"frames": np.stack(tiles), "wanted": np.array(wanted), "place": np.array(place)}
 
     def _parts(
         self, size: tuple[int, ...], region: Region | None, stride: int
@@ -151,14 +148,16 @@ class OpticalFlow(Pipeline[OpticalFlowInput | FramePair, Flow]):
             for flow, row in zip(flow_rows(model, rows), rows, strict=True)
         ]
 
-    def postprocess(self, item: OpticalFlowInput | FramePair, rows: list[Row]) -> Flow:
+    def postprocess(self, item: OpticalFlowInput | FramePair, rows: Iterable[Row]) -> Flow:
         """The tiles blended: each pixel is a mean of its tiles, weighted by how far it lies from
         their edges."""
-        _, height, width, _, _ = rows[0]["place"]
         weights = weights_of((self.config.train_size[0], self.config.train_size[1]))
-        total = np.zeros((height, width, 1), np.float32)
-        blended = np.zeros((height, width, 2), np.float32)
-        for row in rows:
+        rows = iter(rows)
+        first = next(rows)
+        size = first["place"][1:3]
+        total = np.zeros((*size, 1), np.float32)
+        blended = np.zeros((*size, 2), np.float32)
+        for row in chain([first], rows):
             y, x, high, wide, stride = row["wanted"]
             count, _, _, top, left = row["place"]
             weight = weights[y::stride, x::stride][:high, :wide, None] * np.float32(count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +63,7 @@ class TextClassification(Pipeline[TextClassificationInput, list[Label]]):
         """A short list of few labels."""
         return is_quick(item.top_k, len(self.labels))
 
-    def postprocess(self, item: TextClassificationInput, rows: list[Row]) -> list[Label]:
+    def postprocess(self, item: TextClassificationInput, rows: Iterable[Row]) -> list[Label]:
         """The k best labels."""
-        return best_labels(rows[0]["logits"], self.labels, item.top_k, item.function_to_apply)
+        (row,) = rows
+        return best_labels(row["logits"], self.labels, item.top_k, item.function_to_apply)
