@@ -16,7 +16,8 @@ CUTOUTS = 3  # at most, in one pair
 CUTOUT_SHARE = 0.6
 STILL_SHARE = 0.2  # of the photographs: a camera that stands
 LARGE_SHARE = 0.3  # of the shifts are drawn evenly up to three times `reach`
-LEVEL_SHARE = 0.5  # of those go along a row: cameras pan, eyes sit side by side
+LEVEL_SHARE = 0.5  # of those go along a row: cameras pan
+STEREO_SHARE = 0.4  # of the pairs are what two eyes see: all of it further left, what is near most
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,15 @@ class Scene:
 
 
 class Director:
-    """Draws pairs of `size` (height, width) with shifts of about `reach` pixels."""
+    """Draws pairs of `size` (height, width) with shifts of about `reach` pixels, and stereo pairs
+    with up to `parallax` pixels of the photograph, and of a cut-out before it."""
 
-    def __init__(self, pictures: Pictures, size: tuple[int, int], seed: int) -> None:
+    def __init__(
+        self, pictures: Pictures, size: tuple[int, int], seed: int, parallax: float
+    ) -> None:
         self.pictures = pictures
         self.size = size
+        self.parallax = parallax
         self.random = torch.Generator().manual_seed(seed)
         height, width = size
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -53,9 +58,12 @@ class Director:
         motion = self._motion(count, reach)
         still = self._even((count, 1, 1), 0, 1) < STILL_SHARE
         motion = torch.where(still, torch.eye(2, 3), motion)
+        stereo = self._even((count, 1, 1), 0, 1) < STEREO_SHARE
+        motion = torch.where(stereo, self._parallax(count), motion)
         scene = self._background(motion)
         for _ in range(CUTOUTS):
-            scene = self._with_cutout(scene, motion, reach)
+            own = torch.where(stereo, self._parallax(count), self._motion(count, 0.5 * reach))
+            scene = self._with_cutout(scene, motion, own)
         frames = torch.stack([scene.before, scene.after], dim=1).unflatten(3, self.size)
         return self._photographed(frames), scene.flow.unflatten(1, self.size)
 
@@ -73,14 +81,13 @@ class Director:
             apply(motion, self.points) - self.points,
         )
 
-    def _with_cutout(self, scene: Scene, background: Tensor, reach: float) -> Scene:
+    def _with_cutout(self, scene: Scene, background: Tensor, motion: Tensor) -> Scene:
         """Some of the pairs get a cut-out: carried by the background, and moved on its own."""
         count = len(background)
         cutouts = self._some(self.pictures.cutouts, count)
         scale = cutouts.shape[-1] / (max(self.size) * self._even(count, 0.25, 1.0))
         look = self._map(scale, self._even(count, -0.5, 0.5))
         place = self._even((count, 2), -0.5, 0.5) * torch.tensor(self.size[::-1])
-        motion = self._motion(count, 0.5 * reach)
         motion[:, :, 2] += apply(background, place[:, None])[:, 0] - place
         own = self.points - place[:, None]
         first = sampled(cutouts, apply(look, own), "zeros")
@@ -102,6 +109,13 @@ class Director:
         large[is_level, 1] *= 0.05
         is_large = self._even((count, 1), 0, 1) < LARGE_SHARE
         motion[:, :, 2] = torch.where(is_large, large, small)
+        return motion
+
+    def _parallax(self, count: int) -> Tensor:
+        """Rows slide left and stay in line; a plane that is turned away is stretched or sheared."""
+        motion = torch.eye(2, 3).repeat(count, 1, 1)
+        motion[:, 0, :2] += 0.06 * self._normal((count, 2))
+        motion[:, 0, 2] = -self._even(count, 0, self.parallax)
         return motion
 
     def _photographed(self, frames: Tensor) -> Tensor:

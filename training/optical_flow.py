@@ -22,6 +22,7 @@ from training.windows import SPACING, grow, look_around
 
 MODEL = PerceiverForOpticalFlow
 PEAK_LEARNING_RATE = 2e-3
+PARALLAX = 0.3  # of the width of a tile: as far as is mostly still in sight
 QUERIES = 384  # pixels of a pair whose flow is asked for, drawn at random
 
 
@@ -81,7 +82,10 @@ def loss_function(data: Data, device: torch.device, rng: np.random.Generator) ->
     """Mean square root of the end-point error in pixels at some pixels of fresh pairs of the
     model's size: the root keeps what moves far, and is often not to be found, from drowning what
     hardly moves."""
-    directors = {tile: Director(data.train, tile, int(rng.integers(1 << 31))) for tile in STAGES}
+    directors = {
+        tile: Director(data.train, tile, int(rng.integers(1 << 31)), PARALLAX * tile[1])
+        for tile in STAGES
+    }
 
     def loss(model: PreTrainedModel) -> Tensor:
         stage = STAGES[_tile(model)]
@@ -133,7 +137,7 @@ def next_stage(model: PreTrainedModel, data: Data) -> PreTrainedModel:
 def score(model: PreTrainedModel, data: Data) -> dict[str, float]:
     """End-point errors in pixels and warp errors in grey levels, what they compete with beside."""
     model.eval()
-    director = Director(data.test, TEST_SIZE, 7)
+    director = Director(data.test, TEST_SIZE, 7, PARALLAX * LAST[1])
     synthetic = [director.pairs(8, reach) for reach in (2.0, 4.0, 6.0)]
     return end_point_errors(model, synthetic, data.real) | warp_errors(model, data.real)
 
