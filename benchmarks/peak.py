@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
-import torch
 
 from perceiver_core.pipelines import open_pipeline
 from perceiver_core.pipelines.multimodal_autoencoding import MODALITIES, Footage, Format
 from perceiver_core.pipelines.optical_flow import FramePair
-from perceiver_core.tasks import load_model
-from server.engine import WORKER_ENVIRONMENT
+from server.faults import FaultPlan
+from server.messages import Loaded, WorkerOptions
+from server.worker.device import settle
+from server.worker.runner import Runner
 
 
 @click.command()
@@ -27,24 +30,30 @@ from server.engine import WORKER_ENVIRONMENT
 @click.argument("what")
 @click.option("--dtype", default="auto", show_default=True)
 def main(folder: Path, what: str, dtype: str) -> None:
-    """Answer once, then print the peak."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    """Answer once as a worker does, then print the peak."""
+    options = WorkerOptions("cpu", dtype, "fast", len(os.sched_getaffinity(0)), fault_plan=None)
+    runner = Runner(settle(options), FaultPlan())
+    loaded = runner.load("model", str(folder))
+    assert isinstance(loaded, Loaded), loaded
     pipeline = open_pipeline(folder)
-    model = load_model(folder, "fast", "cpu", dtype)
-    with torch.inference_mode():
-        if what == "clip":
-            pipeline(model, random_clip(pipeline.format, MODALITIES))  # type: ignore[attr-defined]  # of that task
-        elif what != "weights":
-            height, _, width = what.partition("x")
-            pipeline(model, random_frames(int(height), int(width)))
+    if what != "weights":
+        item = _item(pipeline, what)
+        answers = (runner.run("model", batch)[1] for batch in pipeline.batches(item))
+        pipeline.postprocess(item, chain.from_iterable(answers))
     click.echo(_peak_mb())
 
 
+def _item(pipeline: Any, what: str) -> Any:
+    if what == "clip":
+        return random_clip(pipeline.format, MODALITIES)
+    height, _, width = what.partition("x")
+    return random_frames(int(height), int(width))
+
+
 def peak_mb(folder: Path, what: str, dtype: str = "auto") -> int:
-    """What this program prints, run with the memory allocator set as it is for a worker."""
+    """What this program prints."""
     command = [sys.executable, "-m", "benchmarks.peak", str(folder), what, "--dtype", dtype]
-    root, env = Path(__file__).parents[1], {**WORKER_ENVIRONMENT, **os.environ}
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, check=True)
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, check=True)
     return int(done.stdout)
 
 

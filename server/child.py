@@ -14,7 +14,7 @@ import asyncio
 import logging
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any, NoReturn
@@ -54,9 +54,7 @@ class Child:
         replies: Any,
         *,
         max_body: int = MAX_BODY,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`environment`: for this process, where ours does not say otherwise."""
         self.restarts = 0
         self.on_ready: Callable[[], None] = lambda: None
         self.on_death: Callable[[], None] = lambda: None
@@ -67,7 +65,6 @@ class Child:
         self._options = msgspec.json.encode(options).decode()
         self._replies = replies
         self._max_body = max_body
-        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: AsyncChannel[Any] | None = None  # set while the process can take a call
         self._reply: asyncio.Future[Reply] | None = None  # of the call under way
@@ -232,7 +229,7 @@ class Child:
             pass_fds=[fd],
             stdin=subprocess.DEVNULL,
             stdout=2,  # where stderr goes: stdout may be somebody's pipe
-            env={**self._environment, **env},
+            env=env,
         )
 
 

@@ -32,13 +32,6 @@ from server.work import MAX_ANSWER, MAX_ARRAYS
 __all__ = ["Answer", "Engine"]
 
 WORKER = "server.worker"  # a module, for python -m
-# By itself glibc comes to keep freed blocks of up to 32 MiB: a large image then takes a tenth more
-# memory than one of its tiles. So the temporaries of such a tile (10 to 16 MB) are given back at
-# once; smaller ones are still used again, which small models live on.
-WORKER_ENVIRONMENT = {
-    "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
-}
 LAST_ANSWERS_S = 1.0  # nothing is computed any more; postprocessing may be under way
 LIMITS = (
     *("max_inputs", "max_body_bytes", "max_text_body_bytes"),
@@ -56,9 +49,7 @@ class Engine:
         self.settings = settings
         self.catalogue = Catalogue(settings)
         self.ledger = Ledger(settings.max_queue, settings.max_batch)
-        self.worker = Child(
-            WORKER, _worker_options(settings), WorkerReply, environment=WORKER_ENVIRONMENT
-        )
+        self.worker = Child(WORKER, _worker_options(settings), WorkerReply)
         self.registry = Registry(self.catalogue, self.worker, int(settings.memory_budget))
         self.leaving = False
         self.changed = asyncio.Event()  # what `serving` tells may have; cleared by who publishes it

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -98,10 +98,13 @@ class Pipeline(ABC, Generic[Input, Output]):
     def __call__(self, model: Any, item: Input) -> Output:
         """All of it for one item, in this process; of its rows a batch at a time is kept."""
         self.check(item)
-        rows = iter(self.preprocess(item))
-        batches = iter(lambda: list(islice(rows, self.most_rows)), [])
-        found = (row for batch in batches for row in self.forward(model, batch))
+        found = (row for batch in self.batches(item) for row in self.forward(model, batch))
         return self.postprocess(item, found)
+
+    def batches(self, item: Input) -> Iterator[list[Row]]:
+        """What `preprocess` makes of a checked item, a batch at a time."""
+        rows = iter(self.preprocess(item))
+        return iter(lambda: list(islice(rows, self.most_rows)), [])
 
 
 def rows_within(outputs: int) -> int:

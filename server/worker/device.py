@@ -7,10 +7,11 @@ import torch
 from perceiver_core.numerics import resolve_dtype
 from server.messages import WorkerOptions, WorkerReady
 from server.worker.cores import usable_cores
+from server.worker.memory import give_large_blocks_back
 
 
 def settle(options: WorkerOptions) -> WorkerReady:
-    """Applies the options to torch and says what came of them; ValueError where nothing can.
+    """Applies the options to this process and says what came of them; ValueError where nothing can.
 
     auto device: the first CUDA device where there is one.  auto dtype: perceiver_core's choice.
     """
@@ -28,6 +29,7 @@ def settle(options: WorkerOptions) -> WorkerReady:
             "or --device auto"
         )
     dtype = resolve_dtype(options.dtype, options.numerics, device)
+    give_large_blocks_back(dtype)
     return WorkerReady(
         device=name,
         dtype=str(dtype).removeprefix("torch."),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from server.errors import INTERNAL
 from server.faults import FaultPlan, spoil
 from server.frames import Row
 from server.messages import Failed, Loaded, Ran, RowError, WorkerReady
+from server.worker.memory import give_small_blocks_back
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,9 @@ class Runner:
         resident = self._residents.get(name)
         if resident is None:
             return Failed("internal", INTERNAL), []
+        began = time.perf_counter()
         outcomes = self._split(name, resident, rows)
+        give_small_blocks_back(time.perf_counter() - began)
         return (
             Ran([outcome if isinstance(outcome, RowError) else None for outcome in outcomes]),
             [{} if isinstance(outcome, RowError) else outcome for outcome in outcomes],

@@ -1,5 +1,5 @@
-"""Optical flow of 436 x 1024 in float32 at the published size takes the memory of one of its tiles
-(make test-full); `python -m benchmarks whole` tells it of others."""
+"""Optical flow of large images at the published size takes the memory of one of its tiles (make
+test-full)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_large_image_takes_the_memory_of_a_tile(folder: Path) -> None:
-    tile = peak_mb(folder, "368x496", "float32")
-    assert tile > peak_mb(folder, "weights", "float32") + 200  # or it has not been asked anything
-    assert peak_mb(folder, "436x1024", "float32") <= 1.10 * tile
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_large_image_takes_the_memory_of_a_tile(folder: Path, dtype: str) -> None:
+    tile = peak_mb(folder, "368x496", dtype)
+    assert tile > peak_mb(folder, "weights", dtype) + 200  # or it has not been asked anything
+    for size in ("436x1024", "1080x1920"):
+        assert peak_mb(folder, size, dtype) <= 1.10 * tile, size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,32 @@ def test_memory_is_bounded_whatever_the_size(opened, monkeypatch):
     found = pipeline(model, item).flow
     assert max(seen) == 2
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_of_the_tiles_of_a_large_image_a_batch_is_kept(opened, monkeypatch):
+    pipeline, model = opened
+    monkeypatch.setitem(vars(pipeline), "most_rows", 2)
+    tiles: list[weakref.ref[np.ndarray]] = []
+    fields: list[weakref.ref[np.ndarray]] = []
+    most = []
+
+    def alive(references):
+        return sum(reference() is not None for reference in references)
+
+    def forward(model, rows):
+        tiles.extend(weakref.ref(row["frames"]) for row in rows)
+        answers = type(pipeline).forward(pipeline, model, rows)
+        most.append((alive(tiles), alive(fields)))
+        fields.extend(weakref.ref(answer["flow"]) for answer in answers)
+        return answers
+
+    monkeypatch.setattr(pipeline, "forward", forward)
+    pair = FramePair(*frames((50, 60)))
+    assert np.isfinite(pipeline(model, pair).flow).all()
+    assert len(most) == pipeline.row_count(pair) / 2 > 4
+    assert max(tiles for tiles, _ in most) == 2
+    assert max(fields for _, fields in most) <= 2  # the first of all, the last of a batch
+    assert alive(tiles) == alive(fields) == 0
 
 
 def test_files_are_read_too(opened):

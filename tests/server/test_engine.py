@@ -6,13 +6,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-import psutil
 import pytest
 import pytest_asyncio
 
 from perceiver_core.pipelines.fill_mask import FillMaskInput
 from perceiver_core.pipelines.text_classification import TextClassificationInput
-from server.engine import WORKER_ENVIRONMENT, Answer, Engine
+from server.engine import Answer, Engine
 from server.errors import INTERNAL, Fault
 from tests.server.serving import (
     TASK,
@@ -74,12 +73,6 @@ async def test_waiting_for_room_counts_as_waiting(engine: Engine) -> None:
     assert isinstance(answer, Answer)
     assert answer.timings["queue"] >= waited * 1000
     assert samples(engine)['perceiver_queue_seconds_sum{model="tiny"}'] >= waited
-
-
-async def test_the_worker_gives_large_temporaries_back(engine: Engine) -> None:
-    environment = psutil.Process(engine.worker.pid).environ()
-    assert WORKER_ENVIRONMENT.items() <= environment.items()
-    assert "MALLOC_MMAP_THRESHOLD_" in WORKER_ENVIRONMENT
 
 
 async def test_another_model_is_asked_by_name(engine: Engine) -> None:

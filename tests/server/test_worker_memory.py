@@ -1,0 +1,45 @@
+"""A worker gives the memory of large temporaries back when it is done with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import sys, psutil, torch
+from server.messages import WorkerOptions
+from server.worker.device import settle
+if sys.argv[3] == "settled":
+    settle(WorkerOptions("cpu", sys.argv[1], "fast", threads=1, fault_plan=None))
+memory = psutil.Process().memory_info
+torch.zeros(2**22)  # a block freed before: what glibc's own threshold grows by
+blocks = [torch.ones(int(sys.argv[2]), dtype=torch.uint8) for _ in range(40)]
+full = memory().rss
+del blocks[::2]  # every other one: no room at the end of the heap that it would give back anyway
+print((full - memory().rss) / 2**20)
+"""
+
+
+def given_back(dtype: str, megabytes: float, how: str = "settled") -> float:
+    """How much less memory a process has that frees twenty of forty blocks, in MiB."""
+    command = [sys.executable, "-c", PROGRAM, dtype, str(int(megabytes * 2**20)), how]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+@pytest.mark.parametrize(("dtype", "megabytes"), [("float32", 9), ("bfloat16", 5)])
+def test_large_blocks_are_given_back_at_once(dtype: str, megabytes: float) -> None:
+    assert given_back(dtype, megabytes) > 15 * megabytes
+
+
+def test_the_c_library_would_keep_them() -> None:
+    assert given_back("float32", 9, "as it is") < 15 * 9
+
+
+@pytest.mark.parametrize(("dtype", "megabytes"), [("float32", 6), ("bfloat16", 3)])
+def test_small_ones_are_kept_to_be_used_again(dtype: str, megabytes: float) -> None:
+    assert given_back(dtype, megabytes) < 5 * megabytes
