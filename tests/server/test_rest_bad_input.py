@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import random
 import re
 import struct
 import time
@@ -582,7 +583,7 @@ def test_a_failure_is_one_line_of_log_without_what_was_sent(
 
 def test_every_png_prefix_is_answered(live: LiveServer) -> None:
     image = io.BytesIO()
-    Image.effect_noise((64, 64), 90).save(image, "PNG")
+    Image.frombytes("L", (64, 64), random.Random(0).randbytes(64 * 64)).save(image, "PNG")
     data = image.getvalue()
-    for length in range(1, len(data) - 16, len(data) // 32):  # without the end, pixels are whole
+    for length in range(1, len(data) - 64, len(data) // 32):  # only checksums missing: pixels whole
         assert 400 <= live.post(IMAGE, content=data[:length]).status_code < 500
