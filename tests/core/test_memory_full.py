@@ -12,20 +12,12 @@ from perceiver_core.tasks import PerceiverForOpticalFlow
 from tests.core.published import FLOW
 from tests.tiny import make
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two layers do: how many there are does not change what one of them takes."""
-    folder = tmp_path_factory.mktemp("flow")
-    make(PerceiverForOpticalFlow, folder, **FLOW | {"num_self_attends_per_block": 2})
-    return folder
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_large_image_takes_the_memory_of_a_tile(folder: Path, dtype: str) -> None:
-    tile = peak_mb(folder, "368x496", dtype)
-    assert tile > peak_mb(folder, "weights", dtype) + 200  # or it has not been asked anything
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_a_large_image_takes_the_memory_of_a_tile(tmp_path: Path) -> None:
+    make(PerceiverForOpticalFlow, tmp_path, **FLOW)
+    tile = peak_mb(tmp_path, "368x496")
+    assert tile > peak_mb(tmp_path, "weights") + 150  # or it has not been asked anything
     for size in ("436x1024", "1080x1920"):
-        assert peak_mb(folder, size, dtype) <= 1.10 * tile, size
+        assert peak_mb(tmp_path, size) <= 1.10 * tile, size
