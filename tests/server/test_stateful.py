@@ -175,12 +175,17 @@ class Lives(RuleBasedStateMachine):
     @rule(number=st.sampled_from([signal.SIGSTOP, signal.SIGKILL]))
     def strike(self, number: signal.Signals) -> None:
         """The worker dies, or stands still: whatever it has in hand stays there."""
-        self.do(self.engine.worker.wait_ready())
-        pid = self.engine.worker.pid
-        assert pid is not None
+        pid = self.do(self.ready_worker())
         self.send(pid, number)
         self.disturbed |= number == signal.SIGKILL
         self.stopped = pid if number == signal.SIGSTOP else None
+
+    async def ready_worker(self) -> int:
+        """Its pid: a death that nobody had noticed may be noticed while this waits."""
+        while True:
+            await self.engine.worker.wait_ready()
+            if (pid := self.engine.worker.pid) is not None:
+                return pid
 
     @precondition(lambda self: self.stopped is not None)
     @rule(number=st.sampled_from([signal.SIGCONT, signal.SIGKILL]))
