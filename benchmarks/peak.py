@@ -28,10 +28,9 @@ from server.worker.runner import Runner
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("what")
-@click.option("--dtype", default="auto", show_default=True)
-def main(folder: Path, what: str, dtype: str) -> None:
+def main(folder: Path, what: str) -> None:
     """Answer as a worker does that has answered before, then print the peak."""
-    options = WorkerOptions("cpu", dtype, "fast", len(os.sched_getaffinity(0)), fault_plan=None)
+    options = WorkerOptions("cpu", "auto", "fast", len(os.sched_getaffinity(0)), fault_plan=None)
     runner = Runner(settle(options), FaultPlan())
     loaded = runner.load("model", str(folder))
     assert isinstance(loaded, Loaded), loaded
@@ -53,9 +52,9 @@ def _item(pipeline: Any, what: str) -> Any:
     return random_frames(int(height), int(width))
 
 
-def peak_mb(folder: Path, what: str, dtype: str = "auto") -> int:
+def peak_mb(folder: Path, what: str) -> int:
     """What this program prints."""
-    command = [sys.executable, "-m", "benchmarks.peak", str(folder), what, "--dtype", dtype]
+    command = [sys.executable, "-m", "benchmarks.peak", str(folder), what]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, check=True)
     return int(done.stdout)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import math
@@ -25,6 +24,7 @@ import uvloop
 from server.config import Settings, refuse_unsafe
 from server.connection import connection_class
 from server.engine import Engine
+from server.memory import give_large_blocks_back
 from server.options import ConfigError
 from server.ports import bind, cannot_listen
 from server.rest.app import RestApp, create_app
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 _QUIET_S = 0.1
 _QUIET_TRIES = 10
-M_MMAP_THRESHOLD = -3  # malloc.h
-LARGE_BYTES = 256 * 1024
+# Frames and fields go back when they are freed; else some 70 MB stay after a stream of 720×960.
+LARGE, KEPT = 256 * 1024, 128 * 1024  # bytes; what is kept is glibc's own
 _FLUSH_S = 1.0  # for calls that do not end by themselves: those that watch our health
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared, not bound)
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -53,7 +53,7 @@ def run(settings: Settings, *, host_from: str) -> NoReturn:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     configure_logging(settings.log_level)
-    give_back_memory()
+    give_large_blocks_back(LARGE, KEPT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(serve(settings))
         log.info("stopped")
@@ -61,16 +61,6 @@ def run(settings: Settings, *, host_from: str) -> NoReturn:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)
-
-
-def give_back_memory() -> None:
-    """Frames and fields go back to the system when they are freed.
-
-    glibc would keep what was freed for more of their kind: some 70 MB after a stream of frames of
-    720×960.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another libc
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def open_engine(settings: Settings) -> Engine:

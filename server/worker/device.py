@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 
 from perceiver_core.numerics import resolve_dtype
+from server.memory import give_large_blocks_back
 from server.messages import WorkerOptions, WorkerReady
 from server.worker.cores import usable_cores
-from server.worker.memory import give_large_blocks_back
+
+LARGE = 2 * 2**20  # numbers in a block: temporaries of a published flow tile, not of small models
+KEPT = 32 * 2**20  # bytes of freed small blocks, which small models live on
 
 
 def settle(options: WorkerOptions) -> WorkerReady:
@@ -29,7 +32,7 @@ def settle(options: WorkerOptions) -> WorkerReady:
             "or --device auto"
         )
     dtype = resolve_dtype(options.dtype, options.numerics, device)
-    give_large_blocks_back(dtype)
+    give_large_blocks_back(LARGE * dtype.itemsize, KEPT)
     return WorkerReady(
         device=name,
         dtype=str(dtype).removeprefix("torch."),

@@ -25,14 +25,15 @@ from perceiver_core.tasks import load_model
 from server.errors import INTERNAL
 from server.faults import FaultPlan, spoil
 from server.frames import Row
+from server.memory import give_small_blocks_back
 from server.messages import Failed, Loaded, Ran, RowError, WorkerReady
-from server.worker.memory import give_small_blocks_back
 
 log = logging.getLogger(__name__)
 
 Outcome = Row | RowError
 OUT_OF_MEMORY_SIGNS = ("can't allocate memory", "out of memory", "CUDNN_STATUS_NOT_SUPPORTED")
 DEVICE_LOST = 75  # exit status
+LONG_S = 0.2  # of a forward pass: beside it, giving memory back takes no time
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Runner:
             return Failed("internal", INTERNAL), []
         began = time.perf_counter()
         outcomes = self._split(name, resident, rows)
-        give_small_blocks_back(time.perf_counter() - began)
+        if time.perf_counter() - began > LONG_S:
+            give_small_blocks_back()
         return (
             Ran([outcome if isinstance(outcome, RowError) else None for outcome in outcomes]),
             [{} if isinstance(outcome, RowError) else outcome for outcome in outcomes],
