@@ -82,6 +82,10 @@ class Catalogue:
                     f"default_models: there is no model {name!r} for {task}: `perceiver-server "
                     "models` lists them"
                 )
+            if self._entries[name].task not in (task, None):  # None: a broken one may be mended
+                raise ValueError(
+                    f"default_models: model {name!r} does {self._entries[name].task}, not {task}"
+                )
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())

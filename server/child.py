@@ -230,6 +230,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=2,  # where stderr goes: stdout may be somebody's pipe
             env=env,
+            process_group=0,  # Ctrl-C in a terminal is for us, who end it
         )
 
 

@@ -155,9 +155,12 @@ async def _predict(
     async with open_engine(settings) as engine:
         request = engine.predict(task, items, model=model, protocol="cli")
         answering = asyncio.create_task(request)
-        await asyncio.wait((answering, engine.refusal), return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait((answering, engine.refusal), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not answering.done():  # refused, or Ctrl-C
+                answering.cancel()
         if engine.refusal.done():
-            answering.cancel()
             raise ConfigError(engine.refusal.result())
         outputs = answering.result().outputs
         if writer is not None:

@@ -1,7 +1,7 @@
 """What the C library does with memory once it is freed.
 
-By itself glibc comes to keep freed blocks of up to 32 MiB, in pieces, for more of their kind.  Other
-C libraries are left as they are.
+By itself glibc comes to keep freed blocks of up to 32 MiB, in pieces, for more of their kind.
+Other C libraries are left as they are.
 """
 
 from __future__ import annotations

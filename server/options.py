@@ -20,7 +20,7 @@ from pydantic import ByteSize, ValidationError
 from server.config import PREFIX, Settings, variables
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-OTHER_VARIABLES = (PREFIX + "CONFIG", PREFIX + "SERVER")  # a flag of ours; the client's
+OTHER_VARIABLES = tuple(PREFIX + name for name in ("CONFIG", "SERVER", "GRPC_SERVER"))
 
 
 class ConfigError(click.ClickException):
@@ -83,7 +83,7 @@ def settings_of(ctx: click.Context) -> Settings:
 
 
 def warn_of_unknown_variables() -> None:
-    """One line on stderr for each variable that has our prefix and is no setting."""
+    """One line on stderr for each variable that has our prefix and that nobody here reads."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {*OTHER_VARIABLES}
     for name in variables():
         if name not in known:

@@ -120,12 +120,12 @@ class MultimodalAutoencoding(Pipeline[MultimodalAutoencodingInput | Footage, Rec
         (3,), one for each of MODALITIES, `length` int64: how many of its frames are real.
 
         The last clip is filled with its last frame and with silence; sound beyond the last frame
-        is dropped.
+        is dropped, and samples beyond [-1, 1] are cut off there.
         """
         footage = self.decoded(item)
         frames, audio = footage.frames, footage.audio
         clip = self.format
-        sound = np.zeros(0, np.float32) if audio is None else audio
+        sound = np.zeros(0, np.float32) if audio is None else audio.clip(-1, 1)
         wanted = np.array([name in item.outputs for name in MODALITIES])
         rows: list[Row] = []
         for number, start in enumerate(range(0, len(frames), clip.frames)):

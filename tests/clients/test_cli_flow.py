@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +95,10 @@ def test_images_may_be_made_smaller(invoke: Invoke, images, tmp_path: Path) -> N
     assert (done.exit_code, np.load(out).shape) == (0, (4, 5, 2))
 
 
-def on_a_terminal(urls, *arguments: object) -> str:
-    """What a command prints on stderr where that is a terminal."""
+def on_a_terminal(
+    urls, *arguments: object, watch: Callable[[str], None] = lambda shown: None
+) -> str:
+    """What a command prints on stderr where that is a terminal; `watch` is told it as it comes."""
     ours, theirs = pty.openpty()
     environment = {
         **os.environ,
@@ -112,6 +115,7 @@ def on_a_terminal(urls, *arguments: object) -> str:
         try:
             while some := os.read(ours, 4096):
                 shown += some
+                watch(shown.decode(errors="ignore"))
         except OSError:  # so Linux says that the other end is closed
             pass
         os.close(ours)
@@ -132,6 +136,7 @@ def test_there_is_a_bar_on_a_terminal(urls, film: Path) -> None:
         (["{film}", "{film}", "{film}"], "not 3 files"),
         (["{film}", "-o", "flow.flo"], "a video is written as .mp4"),
         (["a.png", "b.png", "-o", "flow.mp4"], "as .flo, .npy, .png"),
+        (["{film}", "-o", "nowhere/flow.mp4"], "nowhere/flow.mp4: there is no such folder"),
         (["{film}", "--stride", "0"], "0 is not in the range"),
     ],
 )

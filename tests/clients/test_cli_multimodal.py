@@ -14,6 +14,7 @@ from perceiver_client import Client
 
 from tests.clients.conftest import Invoke
 from tests.clients.footage import frames_of
+from tests.clients.test_cli_flow import on_a_terminal
 from tests.live_server import LiveServer
 
 
@@ -72,10 +73,28 @@ def test_a_video_without_labels_or_sound(invoke: Invoke, film: Path, tmp_path: P
         assert [stream.type for stream in file.streams] == ["video"]
 
 
+def test_a_terminal_shows_how_far_it_is(urls, film: Path, live: LiveServer, tmp_path: Path) -> None:
+    worker = live.worker()
+
+    def go_on_after_two_seconds(shown: str) -> None:
+        if "film.mp4  2 s" in shown:
+            worker.resume()
+
+    worker.suspend()
+    command = ("multimodal-autoencoding", film, "-o", tmp_path / "out.mp4")
+    try:
+        shown = on_a_terminal(urls, *command, watch=go_on_after_two_seconds)
+    finally:
+        worker.resume()
+    assert "out.mp4" in shown
+    assert "2/2" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["{film}", "-o", "out.avi"], "is written as .mp4"),
+        (["{film}", "-o", "nowhere/out.mp4"], "nowhere/out.mp4: there is no such folder"),
         (["{film}", "--outputs", "video"], "belong together"),
         (["{film}", "-o", "out.mp4", "--outputs", "audio"], "without pictures"),
         (["{film}", "--server", "grpc://a:1"], "goes over REST"),

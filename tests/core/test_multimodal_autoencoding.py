@@ -99,6 +99,13 @@ def test_no_sound_is_silence_and_short_sound_is_filled_with_it(opened, samples):
     assert first["audio"].dtype == np.float32
 
 
+def test_sound_that_is_too_loud_is_cut_off(opened):
+    pipeline, _ = opened
+    loud = np.array([0.5, 1, 1.5, -0.5, -1, -7], np.float32)
+    (row,) = pipeline.preprocess(Footage(footage(2).frames, loud))
+    assert row["audio"][:6].tolist() == [0.5, 1, 1, -0.5, -1, -1]
+
+
 def test_sound_beyond_the_last_frame_is_dropped(opened):
     pipeline, _ = opened
     (row,) = pipeline.preprocess(footage(1, 5 * SAMPLES))

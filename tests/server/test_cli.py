@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import click
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,7 +18,7 @@ from server.app import open_rpc, welcome
 from server.cli import main
 from server.config import Settings
 from server.engine import Engine
-from tests.live_server import ROOT
+from tests.live_server import ROOT, until
 from tests.server.clips import clip, tone
 from tests.server.pictures import encoded
 from tests.server.serving import settings_of
@@ -117,6 +119,24 @@ def test_predict_says_in_one_sentence_what_is_wrong(model_repository: Path, tmp_
         assert done.stdout == ""
         last = done.stderr.splitlines()[-1]
         assert re.match(f"Error: .*({sentence})", last), done.stderr
+
+
+def test_ctrl_c_ends_predict_and_prints_no_more_than_that(tmp_path: Path) -> None:
+    plan = tmp_path / "faults.json"
+    plan.write_text('[{"on": "forward", "action": "hang"}]')
+    command = ["predict", "text-classification", "hello", "--fault-plan", str(plan)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "server", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,  # as a terminal has it, whose Ctrl-C goes to all of them
+    ) as process:
+        until(lambda: bool(psutil.Process(process.pid).children()), "a worker")
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.split()) == (1, "", ["Aborted!"])
 
 
 def test_serve_says_that_its_port_is_taken() -> None:

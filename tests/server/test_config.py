@@ -94,6 +94,7 @@ def test_a_file_that_is_not_there_is_an_error() -> None:
 
 def test_unknown_variables_are_warned_of_with_the_nearest_valid_one() -> None:
     known = {"PERCEIVER_SERVER": "http://a", "PERCEIVER_CONFIG": "", "PERCEIVER_THREADS": "1"}
+    known["PERCEIVER_GRPC_SERVER"] = "grpc://a"
     result = config(env={"PERCEIVER_MAXQUEUE": "5", **known})
     assert values(result)["max_queue"] == 1024
     assert result.stderr == (

@@ -141,6 +141,8 @@ async def test_settings_that_name_models_wrongly_are_refused(folder: Path, tmp_p
         {"models": {"tiny": tmp_path / "nowhere"}},
         {"default_models": {TASK: "nobody"}},
         {"default_models": {"no-task": "tiny"}},
+        {"default_models": {"fill-mask": "tiny"}},
+        {"default_models": {"fill-mask": "vision-perceiver-conv"}},
     ):
         with pytest.raises(ValueError, match="model"):
             Catalogue(settings_of(folder, **wrong))

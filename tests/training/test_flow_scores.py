@@ -102,6 +102,19 @@ def test_a_drawn_pair_moves_by_its_own_flow(
     assert own < share * still < share * back
 
 
+def test_the_rows_of_stereo_pairs_slide_left_and_stay_in_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photos = torch.randint(0, 256, (2, 3, 30, 40), dtype=torch.uint8)
+    pictures = Pictures(photos, torch.full((1, 4, 8, 8), 255, dtype=torch.uint8))
+    for share, stays in ((0.0, False), (1.0, True)):
+        monkeypatch.setattr(moving_pairs, "STEREO_SHARE", share)
+        _, flow = Director(pictures, (24, 32), 3, 9.0).pairs(8, 4.0)
+        assert bool((flow[..., 1].abs() < 1e-4).all()) == stays
+        means = flow[..., 0].mean(dim=(1, 2))
+        assert bool((means < 1).all() and means.min() < -4) == stays
+
+
 def test_a_seed_draws_the_same_pairs() -> None:
     photos = torch.arange(3 * 30 * 40, dtype=torch.uint8).reshape(1, 3, 30, 40)
     pictures = Pictures(photos, torch.full((1, 4, 8, 8), 255, dtype=torch.uint8))

@@ -13,8 +13,11 @@ from perceiver_client.cli.terminal import (
     MODEL,
     TOP_K,
     Terminal,
+    need_folder,
     need_media,
+    progress,
     standard_input,
+    waiting,
     whole_file,
     with_options,
 )
@@ -67,11 +70,13 @@ def multimodal_autoencoding(
     if output is not None and output.suffix != ".mp4":
         raise click.UsageError(f"{output}: the video is written as .mp4")
     if output is not None:
+        need_folder(output)
         need_media()
 
     with terminal.client() as client:
         video = standard_input() if file == Path("-") else file.read_bytes()
-        found = client.multimodal_autoencoding(video, outputs=wanted, top_k=top_k, model=model)
+        with waiting(file.name):
+            found = client.multimodal_autoencoding(video, outputs=wanted, top_k=top_k, model=model)
         if output is not None:
             _write(output, found, sound="audio" in wanted)
     if "label" in wanted or terminal.as_json:
@@ -83,8 +88,12 @@ def _write(path: Path, made: Reconstruction, *, sound: bool) -> None:
     from perceiver_client.cli.pictures import VideoWriter
 
     rate = Fraction(made.frame_rate)
-    with whole_file(path) as file, closing(VideoWriter(file, rate, sound=sound)) as writer:
-        for clip in made.clips:
+    with (
+        whole_file(path) as file,
+        closing(VideoWriter(file, rate, sound=sound)) as writer,
+        progress(made.clips, path.name) as clips,
+    ):
+        for clip in clips:
             for frame in () if clip.video is None else clip.video:
                 writer.write(frame)
             if clip.audio is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from perceiver_client.cli.terminal import MODEL, Terminal, need_media, with_options
+from perceiver_client.cli.terminal import MODEL, Terminal, need_folder, need_media, with_options
 
 GRPC_SERVER = "grpc://127.0.0.1:8001"
 OUTPUTS = {1: (".mp4",), 2: (".flo", ".npy", ".png")}  # by the number of files given
@@ -63,6 +63,8 @@ def optical_flow(
         what = "a video" if len(files) == 1 else "two images"
         kinds = ", ".join(OUTPUTS[len(files)])
         raise click.UsageError(f"{output}: the flow of {what} is written as {kinds}")
+    if output is not None:
+        need_folder(output)
     need_media()
     from perceiver_client.cli.flow_files import of_images, of_video
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -150,6 +152,36 @@ def progress(steps: Iterable[T], label: str, length: int | None = None) -> Progr
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
     )
+
+
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """On stderr, from the first second on, how long it takes; no terminal, nothing."""
+    over = threading.Event()
+
+    def count() -> None:
+        for seconds in itertools.count(1):
+            if over.wait(1):
+                break
+            click.echo(f"\r{label}  {seconds} s", err=True, nl=False)
+        if seconds > 1:
+            click.echo(err=True)
+
+    counting = threading.Thread(target=count, daemon=True)
+    if sys.stderr.isatty():
+        counting.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if counting.ident is not None:
+            counting.join()
+
+
+def need_folder(output: Path) -> None:
+    """Says so before any work where the file could not be written after it."""
+    if not output.parent.is_dir():
+        raise click.UsageError(f"{output}: there is no such folder")
 
 
 @contextmanager
