@@ -133,7 +133,12 @@ def test_ctrl_c_ends_predict_and_prints_no_more_than_that(tmp_path: Path) -> Non
         text=True,
         process_group=0,  # as a terminal has it, whose Ctrl-C goes to all of them
     ) as process:
-        until(lambda: bool(psutil.Process(process.pid).children()), "a worker")
+        children = psutil.Process(process.pid).children
+
+        def groups() -> set[int]:
+            return {os.getpgid(child.pid) for child in children()} - {process.pid}
+
+        until(lambda: len(groups()) == 3, "a worker and two decoders, in groups of their own")
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err.split()) == (1, "", ["Aborted!"])
