@@ -21,9 +21,10 @@ from training.optimise import LossFunction
 MODEL = PerceiverForMaskedLM
 PEAK_LEARNING_RATE = 2e-3
 BATCH = 48
-LENGTHS = (64, 192)  # bytes of a training crop
+LENGTHS = (96, 192)  # bytes of a training crop
 LONG_SHARE, LONG_LENGTHS = 0.03, (192, 510)
-MASKED_SHARE = 0.15
+MASKED_SHARES = (0.08, 0.36)  # of a training crop
+LETTERS_ONLY = 0.5  # of the words, hidden without the space before them: their length is known
 SPAN = 160  # bytes that the latents look at to begin with
 SPACE = 32
 Bytes = NDArray[np.uint8]
@@ -59,11 +60,13 @@ def words_of(text: Bytes) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(spaces, ends, strict=True) if b - a > 1]
 
 
-def hide(text: Bytes, count: int, rng: np.random.Generator) -> Ids:
-    """`count` positions to mask: whole words with the space before them, drawn at random, and
-    single bytes where the last word does not fit."""
+def hide(text: Bytes, count: int, rng: np.random.Generator, letters_only: float = 0.0) -> Ids:
+    """`count` positions to mask: whole words drawn at random, with the space before them or, a
+    share of them, without; single bytes where the last word does not fit."""
     chosen: set[int] = set()
     words = words_of(text)
+    if letters_only:
+        words = [(start + (rng.random() < letters_only), end) for start, end in words]
     for index in rng.permutation(len(words)):
         start, end = words[index]
         if len(chosen) + end - start <= count:
@@ -98,7 +101,8 @@ def loss_function(data: Data, device: torch.device, rng: np.random.Generator) ->
         length = int(rng.integers(*(LONG_LENGTHS if long else LENGTHS)))
         starts = rng.integers(0, len(text) - length, BATCH // 4 if long else BATCH)
         crops = [text[start : start + length] for start in starts]
-        hidden = np.stack([hide(crop, int(MASKED_SHARE * length), rng) for crop in crops])
+        count = int(rng.uniform(*MASKED_SHARES) * length)
+        hidden = np.stack([hide(crop, count, rng, LETTERS_ONLY) for crop in crops])
         ids = np.stack([example(*pair) for pair in zip(crops, hidden, strict=True)])
         wanted = np.take_along_axis(np.stack(crops), hidden, 1).astype(np.int64) + BYTE_0
         places = torch.from_numpy(hidden + 1).to(device)

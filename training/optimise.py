@@ -1,4 +1,4 @@
-"""The training loop: bfloat16 arithmetic, float32 master weights, a budget in minutes."""
+"""The training loop: the fastest arithmetic, float32 master weights, a budget in minutes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from perceiver_core.attention import MultiHeadAttention
 from perceiver_core.checkpoint import PreTrainedModel
+from perceiver_core.numerics import native_bfloat16
+from training.muon import Muon
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +41,14 @@ def learning_rate(step: int, spent: float, peak: float) -> float:
 def fit(model: PreTrainedModel, loss_of_batch: LossFunction, budget: Budget, folder: Path) -> None:
     """Train `model` (float32) in place until the budget is spent; `folder` gets checkpoints.
 
-    Forward and backward run on a bfloat16 twin, twice as fast on a CPU that computes it natively;
-    the updates, too small for bfloat16, are kept in float32.
+    Forward and backward run on a twin, in bfloat16 where the machine computes it natively, which is
+    twice as fast; the updates, too small for bfloat16, are kept in float32.
     """
     model.train()
     masters = list(model.parameters())
-    twin = _twin(model)
-    optimisers = _optimisers(model, budget)
+    dtype = torch.bfloat16 if native_bfloat16(model.device) else torch.float32
+    twin = _twin(model, dtype)
+    optimisers = _optimisers(model, budget, dtype)
     start = saved = time.monotonic()
     step, smooth, seconds = 0, 0.0, budget.minutes * 60
     while (elapsed := time.monotonic() - start) < seconds:
@@ -72,7 +75,9 @@ def fit(model: PreTrainedModel, loss_of_batch: LossFunction, budget: Budget, fol
     _save(model, twin, folder)
 
 
-def _optimisers(model: PreTrainedModel, budget: Budget) -> list[torch.optim.Optimizer]:
+def _optimisers(
+    model: PreTrainedModel, budget: Budget, dtype: torch.dtype
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for all else (embeddings, latents, norms, biases):
     in runs of a few thousand steps the orthogonalised updates learn most per step. Not for
     `classifier`, which samples and colours are read off with: updates as strong in every direction
@@ -85,13 +90,13 @@ def _optimisers(model: PreTrainedModel, budget: Budget) -> list[torch.optim.Opti
         (matrices if matrix else others).append(parameter)
     rate, decay = budget.learning_rate, budget.weight_decay
     return [
-        torch.optim.Muon(matrices, rate, decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, rate, decay, dtype),
         torch.optim.AdamW(others, rate, (0.9, 0.98), weight_decay=decay),
     ]
 
 
-def _twin(model: PreTrainedModel) -> PreTrainedModel:
-    twin = type(model)(model.config).to(model.device, torch.bfloat16)
+def _twin(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    twin = type(model)(model.config).to(model.device, dtype)
     for module in twin.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.float()  # running means move by steps that bfloat16 would round away
