@@ -40,10 +40,11 @@ def items_of(task: str, given: Sequence[str], top_k: int | None, out: Path | Non
 
 def writer_of(task: str, out: Path, items: int) -> Writer:
     """How one result becomes the file `out`, told by its ending; click's error where it cannot."""
-    kinds = _WRITERS.get(task, {})
+    kinds = _WRITERS.get(task)
+    if kinds is None:
+        raise click.UsageError(f"{task} writes no file: leave --output out, its answer is JSON")
     if out.suffix not in kinds:
-        known = ", ".join(kinds) or "none"
-        raise click.UsageError(f"--output {str(out)!r}: files of {task} end in {known}")
+        raise click.UsageError(f"--output {str(out)!r}: files of {task} end in {', '.join(kinds)}")
     if not out.parent.is_dir():
         raise click.UsageError(f"--output {str(out)!r}: there is no such folder")
     if items > 1:

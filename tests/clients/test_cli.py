@@ -136,6 +136,24 @@ def test_an_error_is_one_line(perceiver: Perceiver, tmp_path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_an_error_names_the_one_of_many_inputs_that_it_is_about(
+    perceiver: Perceiver, tmp_path
+) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(encoded("PNG"))
+    bad.write_bytes(b"no image")
+    for arguments, words in (
+        (("fill-mask", *["i[MASK]"] * 33, "nothing"), "Error: invalid_input: nothing: the text "),
+        (("image-classification", good, bad), "Error: unsupported_media_type: "),
+    ):
+        done = perceiver(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(words)
+        assert done.stderr.count("\n") == 1
+        assert "inputs[" not in done.stderr
+    assert "bad.png: the " in done.stderr
+
+
 def test_options_of_every_command_stand_before_or_behind_it(perceiver: Perceiver, urls) -> None:
     nobody, here = "grpc://127.0.0.1:1", urls["http"]
     for arguments in (

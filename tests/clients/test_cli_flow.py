@@ -95,6 +95,11 @@ def test_images_may_be_made_smaller(invoke: Invoke, images, tmp_path: Path) -> N
     assert (done.exit_code, np.load(out).shape) == (0, (4, 5, 2))
 
 
+def test_a_flow_that_leaves_the_picture_has_no_figures(invoke: Invoke, images) -> None:
+    done = invoke("optical-flow", *images, "--size", 1)
+    assert (done.exit_code, done.stdout.splitlines()[1].split()) == (0, ["1", "-", "-"])
+
+
 def on_a_terminal(
     urls, *arguments: object, watch: Callable[[str], None] = lambda shown: None
 ) -> str:

@@ -54,7 +54,7 @@ def test_what_cannot_be_read_or_written_is_said(paths: list[str]) -> None:
         (lambda: items_of(CLIPS, ["nowhere"], None, None), "cannot read 'nowhere': No such file"),
         (lambda: writer_of(FLOW, Path("a.jpg"), 1), "'a.jpg': .* end in .flo, .npy, .png"),
         (lambda: writer_of(CLIPS, Path("a"), 1), "end in .mp4"),
-        (lambda: writer_of("fill-mask", Path("a.json"), 1), "files of fill-mask end in none"),
+        (lambda: writer_of("fill-mask", Path("a.json"), 1), "fill-mask writes no file"),
         (lambda: writer_of(FLOW, Path("a.png"), 2), "takes one result, this is 2"),
         (lambda: writer_of(FLOW, Path("nowhere/a.png"), 1), "there is no such folder"),
     ):

@@ -11,7 +11,7 @@ Row = Sequence[object]
 
 def table(rows: Sequence[Row]) -> str:
     """A line for each row; all rows are as long as the first."""
-    cells = [[*(_short(_cell(v)) for v in row[:-1]), _cell(row[-1])] for row in rows]
+    cells = [[*(short(v) for v in row[:-1]), _cell(row[-1])] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -22,10 +22,14 @@ def table(rows: Sequence[Row]) -> str:
 
 def _cell(value: object) -> str:
     """On one line: nothing in a text may break the table."""
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:.4f}"
     return "".join(char if char.isprintable() else "·" for char in str(value))
 
 
-def _short(text: str) -> str:
+def short(value: object) -> str:
+    """A value on one line of SHOWN characters at most."""
+    text = _cell(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from itertools import compress
 from pathlib import Path
@@ -20,8 +21,11 @@ from perceiver_client.cli.terminal import (
     standard_input,
     with_options,
 )
+from perceiver_client.errors import PerceiverError
 from perceiver_client.results import Label
+from perceiver_client.table import short
 
+_NUMBERED = re.compile(r"inputs\[(?P<number>\d+)\]: (?P<rest>.*)", re.DOTALL)
 PER_CALL = 32  # inputs: servers limit how many one call may have
 _FUNCTION = click.option(
     "--function-to-apply",
@@ -129,6 +133,21 @@ def _lines(texts: tuple[str, ...]) -> list[str]:
 
 
 def _asked(ask: Callable[..., list[Any]], inputs: Sequence[Any], **options: Any) -> list[Any]:
-    """The answers to all inputs, PER_CALL at a time."""
-    starts = range(0, len(inputs), PER_CALL)
-    return [one for start in starts for one in ask(inputs[start : start + PER_CALL], **options)]
+    """The answers to all inputs, PER_CALL at a time; an error names the input, not its number."""
+    answers: list[Any] = []
+    for start in range(0, len(inputs), PER_CALL):
+        some = inputs[start : start + PER_CALL]
+        try:
+            answers += ask(some, **options)
+        except PerceiverError as error:
+            if numbered := _NUMBERED.match(error.message):
+                name = _named(some[int(numbered["number"])])
+                raise PerceiverError(error.code, f"{name}: {numbered['rest']}") from None
+            raise
+    return answers
+
+
+def _named(one: str | bytes | Path) -> str:
+    if isinstance(one, bytes):
+        return "standard input"
+    return str(one) if isinstance(one, Path) else short(one)
