@@ -42,7 +42,7 @@ def writer_of(task: str, out: Path, items: int) -> Writer:
     """How one result becomes the file `out`, told by its ending; click's error where it cannot."""
     kinds = _WRITERS.get(task)
     if kinds is None:
-        raise click.UsageError(f"{task} writes no file: leave --output out, its answer is JSON")
+        raise click.UsageError(f"{task} writes no file, its answer is JSON: do without --output")
     if out.suffix not in kinds:
         raise click.UsageError(f"--output {str(out)!r}: files of {task} end in {', '.join(kinds)}")
     if not out.parent.is_dir():

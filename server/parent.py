@@ -15,8 +15,8 @@ from server.frames import MAX_BODY, Channel
 def join_parent(fd: int, receives: Any, max_body: int = MAX_BODY) -> Channel[Any]:
     """The channel over the inherited descriptor `fd`; this process ends when the parent does.
 
-    SIGINT and SIGTERM are ignored: terminals and service managers send them to every process of
-    the group, but when to stop is the parent's decision (it drains first).
+    SIGINT and SIGTERM are ignored: service managers send them to every process of a service, but
+    when to stop is the parent's decision (it drains first).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

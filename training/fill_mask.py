@@ -15,17 +15,16 @@ from perceiver_core.checkpoint import PreTrainedModel
 from perceiver_core.config import PerceiverConfig
 from perceiver_core.pipelines.text import BYTE_0, CLS_ID, MASK_ID, SEP_ID
 from perceiver_core.tasks import PerceiverForMaskedLM
+from training.align import align
 from training.ngram import ByteNgrams
 from training.optimise import LossFunction
 
 MODEL = PerceiverForMaskedLM
-PEAK_LEARNING_RATE = 2e-3
-BATCH = 48
-LENGTHS = (96, 192)  # bytes of a training crop
-LONG_SHARE, LONG_LENGTHS = 0.03, (192, 510)
-MASKED_SHARES = (0.08, 0.36)  # of a training crop
+PEAK_LEARNING_RATE = 3e-3
+BATCH = 24
+LENGTHS = (112, 255)  # bytes of a training crop
+MASKED_SHARES = (0.06, 0.34)  # of a training crop
 LETTERS_ONLY = 0.5  # of the words, hidden without the space before them: their length is known
-SPAN = 160  # bytes that the latents look at to begin with
 SPACE = 32
 Bytes = NDArray[np.uint8]
 Ids = NDArray[np.int64]
@@ -40,17 +39,24 @@ class Data:
 
 
 def config(data: Data) -> PerceiverConfig:
-    """64 latents of 224 channels, 5 self-attention layers, up to 510 bytes of text."""
+    """A latent of 224 channels for every two bytes and one more (see `align`), 5 self-attention
+    layers, up to 254 bytes of text."""
     return PerceiverConfig(
-        num_latents=64,
+        num_latents=129,
         d_latents=224,
         d_model=192,
         num_self_attends_per_block=5,
         num_self_attention_heads=7,
         num_cross_attention_heads=8,
         attention_probs_dropout_prob=0.0,
-        max_position_embeddings=512,
+        max_position_embeddings=256,
     )
+
+
+def prepare_model(model: PreTrainedModel, data: Data) -> None:
+    """Every byte is where it is read and asked for from the first step."""
+    assert isinstance(model, PerceiverForMaskedLM)
+    align(model)
 
 
 def words_of(text: Bytes) -> list[tuple[int, int]]:
@@ -97,9 +103,8 @@ def loss_function(data: Data, device: torch.device, rng: np.random.Generator) ->
     text = data.splits["train"]
 
     def loss(model: PreTrainedModel) -> Tensor:
-        long = rng.random() < LONG_SHARE
-        length = int(rng.integers(*(LONG_LENGTHS if long else LENGTHS)))
-        starts = rng.integers(0, len(text) - length, BATCH // 4 if long else BATCH)
+        length = int(rng.integers(*LENGTHS))
+        starts = rng.integers(0, len(text) - length, BATCH)
         crops = [text[start : start + length] for start in starts]
         count = int(rng.uniform(*MASKED_SHARES) * length)
         hidden = np.stack([hide(crop, count, rng, LETTERS_ONLY) for crop in crops])
@@ -113,8 +118,8 @@ def loss_function(data: Data, device: torch.device, rng: np.random.Generator) ->
 
 
 def questions(data: Data) -> Iterator[tuple[Bytes, Ids, Ids | None]]:
-    """From the held-out source, crops of 128 bytes: the crop, 15 % of its bytes to hide as in
-    training, and one whole word of 2 to 8 letters to hide by itself, where there is one."""
+    """From the held-out source, crops of 128 bytes: the crop, 15 % of its bytes to hide,
+    and one whole word of 2 to 8 letters to hide by itself, where there is one."""
     rng = np.random.default_rng(7)
     text = data.splits["test"]
     for _ in range(1500):

@@ -1,7 +1,7 @@
 """Muon (K. Jordan, 2024) in the number format that the machine multiplies fast.
 
 torch.optim.Muon always multiplies in bfloat16, matrix by matrix: on a CPU without bfloat16 one of
-its steps takes several times as long as the gradients do.
+its steps may take several times as long as the gradients do.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no closure is called
         """Move every parameter that has a gradient."""
+        assert closure is None
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
@@ -59,7 +60,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices (B, m, n) with their singular values moved to about 1, between 0.5 and 1.5."""
+    """Matrices (B, m, n) with their singular values moved to about 1: from a hundredth of the norm
+    on to between 0.6 and 1.3; smaller ones grow some 480-fold."""
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)

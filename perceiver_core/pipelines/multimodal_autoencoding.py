@@ -120,7 +120,7 @@ class MultimodalAutoencoding(Pipeline[MultimodalAutoencodingInput | Footage, Rec
         (3,), one for each of MODALITIES, `length` int64: how many of its frames are real.
 
         The last clip is filled with its last frame and with silence; sound beyond the last frame
-        is dropped, and samples beyond [-1, 1] are cut off there.
+        is dropped, and samples beyond [-1, 1] become -1 or 1.
         """
         footage = self.decoded(item)
         frames, audio = footage.frames, footage.audio

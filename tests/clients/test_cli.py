@@ -139,19 +139,31 @@ def test_an_error_is_one_line(perceiver: Perceiver, tmp_path) -> None:
 def test_an_error_names_the_one_of_many_inputs_that_it_is_about(
     perceiver: Perceiver, tmp_path
 ) -> None:
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    good.write_bytes(encoded("PNG"))
-    bad.write_bytes(b"no image")
-    for arguments, words in (
-        (("fill-mask", *["i[MASK]"] * 33, "nothing"), "Error: invalid_input: nothing: the text "),
-        (("image-classification", good, bad), "Error: unsupported_media_type: "),
+    good, bad, empty = (tmp_path / f"{name}.png" for name in ("good", "bad", "empty"))
+    for file, content in ((good, encoded("PNG")), (bad, b"no image"), (empty, b"")):
+        file.write_bytes(content)
+    for arguments, code, words in (
+        (("fill-mask", *["i[MASK]"] * 33, "nothing"), "invalid_input", "nothing: the text has"),
+        (("image-classification", good, bad), "unsupported_media_type", f"{bad}: the "),
+        (("image-classification", good, empty), "invalid_input", f"{empty} is empty"),
+        (("image-classification", good, "-"), "invalid_input", "standard input is empty"),
     ):
         done = perceiver(*arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith(words)
+        assert done.stderr.startswith(f"Error: {code}: {words}")
         assert done.stderr.count("\n") == 1
-        assert "inputs[" not in done.stderr
-    assert "bad.png: the " in done.stderr
+
+
+def test_an_error_that_is_about_no_input_names_none(perceiver: Perceiver, tmp_path) -> None:
+    good = tmp_path / "good.png"
+    good.write_bytes(encoded("PNG"))
+    for options, words in (
+        (("--server", "http://127.0.0.1:1"), "unreachable: no answer from "),
+        (("--model", "nobody"), "unknown_model: "),
+    ):
+        done = perceiver("image-classification", good, good, *options)
+        assert done.stderr.startswith(f"Error: {words}")
+        assert str(good) not in done.stderr
 
 
 def test_options_of_every_command_stand_before_or_behind_it(perceiver: Perceiver, urls) -> None:

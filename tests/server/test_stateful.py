@@ -183,6 +183,8 @@ class Lives(RuleBasedStateMachine):
     async def ready_worker(self) -> int:
         """Its pid: a death that nobody had noticed may be noticed while this waits."""
         while True:
+            assert not self.engine.worker.refusal.done()
+            await asyncio.sleep(0)
             await self.engine.worker.wait_ready()
             if (pid := self.engine.worker.pid) is not None:
                 return pid

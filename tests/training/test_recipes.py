@@ -88,6 +88,28 @@ def test_a_recipe_trains_and_what_it_saves_is_what_it_learned(
         assert value.isfinite().all(), key
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_step_is_taken_in_the_format_of_any_machine(
+    native: bool, recipe_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimise, "native_bfloat16", lambda _: native)
+    recipe = recipe_of("tiny-fill-mask")
+    data = recipe.Data(packed("tiny-fill-mask", tmp_path))
+    seen: set[torch.dtype] = set()
+
+    def loss(twin: Any) -> torch.Tensor:
+        seen.add(twin.dtype)
+        made: torch.Tensor = recipe.loss_function(data, CPU, np.random.default_rng(0))(twin)
+        return made
+
+    model = fresh(recipe, data)
+    before = {key: value.clone() for key, value in matrices(model)}
+    fit(model, loss, Budget(2 * STEPS / 60, recipe.PEAK_LEARNING_RATE), tmp_path)
+    assert seen == {torch.bfloat16 if native else torch.float32}
+    assert model.dtype == torch.float32
+    assert all(not torch.equal(value, before[key]) for key, value in matrices(model))
+
+
 def test_a_flow_model_goes_on_with_larger_tiles(recipe_of: Any, tmp_path: Path) -> None:
     recipe = recipe_of("tiny-flow")
     data = recipe.Data(packed("tiny-flow", tmp_path))

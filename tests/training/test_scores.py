@@ -44,6 +44,12 @@ def test_whole_words_are_hidden_and_single_bytes_only_for_the_rest(seed: int) ->
     assert len(whole) == 4
 
 
+def test_letters_alone_may_be_hidden() -> None:
+    text = bytes_of(" cat" * 20)
+    hidden = hide(text, 18, np.random.default_rng(0), 1.0)
+    assert bytes(text[hidden]) == b"cat" * 6
+
+
 def test_decibels_are_of_each_clip() -> None:
     wanted = torch.zeros(3, 4, 5)
     found = torch.stack([torch.full((4, 5), value) for value in (0.1, 1.0, 0.0)])

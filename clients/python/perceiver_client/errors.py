@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 
 from perceiver_client.context import Context
 
+# Of one request among several: what its input is to blame for.
+ABOUT_THE_INPUT = ("invalid_input", "unsupported_media_type", "too_large", "non_finite_output")
 MAY_NAME_A_TIME = (429, 503)  # Retry-After means "try again" with these only
 # The server counts whole milliseconds and may end first: by then it is our deadline that passed.
 SLACK_S = 0.01

@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying
 from perceiver_client.call import NOT_AS_ASKED, Call, in_thread
 from perceiver_client.context import Context
 from perceiver_client.errors import (
+    ABOUT_THE_INPUT,
     PerceiverError,
     bad_answer,
     closed,
@@ -74,7 +75,7 @@ class AsyncRest:
                     retrying = AsyncRetrying(**policy(self._retries, context))
                     return await retrying(self._try, call, requests[index], context)
                 except PerceiverError as error:
-                    if len(requests) > 1:
+                    if len(requests) > 1 and error.code in ABOUT_THE_INPUT:
                         error.message = f"inputs[{index}]: {error.message}"
                     raise
 

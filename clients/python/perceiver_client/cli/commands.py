@@ -25,7 +25,7 @@ from perceiver_client.errors import PerceiverError
 from perceiver_client.results import Label
 from perceiver_client.table import short
 
-_NUMBERED = re.compile(r"inputs\[(?P<number>\d+)\]: (?P<rest>.*)", re.DOTALL)
+_NUMBERED = re.compile(r"inputs\[(\d+)\](?=[: ])")  # how errors begin that are about one input
 PER_CALL = 32  # inputs: servers limit how many one call may have
 _FUNCTION = click.option(
     "--function-to-apply",
@@ -140,9 +140,9 @@ def _asked(ask: Callable[..., list[Any]], inputs: Sequence[Any], **options: Any)
         try:
             answers += ask(some, **options)
         except PerceiverError as error:
-            if numbered := _NUMBERED.match(error.message):
-                name = _named(some[int(numbered["number"])])
-                raise PerceiverError(error.code, f"{name}: {numbered['rest']}") from None
+            numbered = _NUMBERED.match(error.message)
+            if numbered and int(numbered[1]) < len(some):
+                error.message = _named(some[int(numbered[1])]) + error.message[numbered.end() :]
             raise
     return answers
 

@@ -23,7 +23,7 @@ from perceiver_client.cli.flow_pictures import (
     wheel,
 )
 from perceiver_client.cli.pictures import Video, VideoWriter, image
-from perceiver_client.cli.terminal import Terminal, progress, sentence, whole_file
+from perceiver_client.cli.terminal import Terminal, progress, sentence, waiting, whole_file
 from perceiver_client.errors import PerceiverError
 from perceiver_client.frames import png
 
@@ -120,7 +120,8 @@ def of_images(
     """Asks once and writes the flow, as numbers or as a picture."""
     with terminal.client() as client:
         frame1, frame2 = image(path1, size), image(path2, size)
-        flow = client.optical_flow(frame1, frame2, stride=stride, model=model)
+        with waiting(path1.name):
+            flow = client.optical_flow(frame1, frame2, stride=stride, model=model)
         if output is not None:
             if output.suffix == ".png":
                 picture = wheel(flow, longest_of(flow))

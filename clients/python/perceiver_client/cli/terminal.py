@@ -157,6 +157,9 @@ def progress(steps: Iterable[T], label: str, length: int | None = None) -> Progr
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
     """On stderr, from the first second on, how long it takes; no terminal, nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
     over = threading.Event()
 
     def count() -> None:
@@ -168,14 +171,12 @@ def waiting(label: str) -> Iterator[None]:
             click.echo(err=True)
 
     counting = threading.Thread(target=count, daemon=True)
-    if sys.stderr.isatty():
-        counting.start()
+    counting.start()
     try:
         yield
     finally:
         over.set()
-        if counting.ident is not None:
-            counting.join()
+        counting.join()
 
 
 def need_folder(output: Path) -> None:
