@@ -105,7 +105,8 @@ def predict(
     try:
         made = asyncio.run(_predict(settings, task, items, model, writer))
     except Fault as fault:
-        raise click.ClickException(fault.message) from None
+        hint = " (here: perceiver-server models)" if fault.code == "unknown_model" else ""
+        raise click.ClickException(fault.message + hint) from None
     if output is None:
         sys.stdout.buffer.write(made)
         return

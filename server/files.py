@@ -33,8 +33,13 @@ def items_of(task: str, given: Sequence[str], top_k: int | None, out: Path | Non
         items = [pipeline.input_type(file, **options) for file in files]
         is_video = task == MultimodalAutoencoding.task and out is not None
         return [replace(item, outputs=("video", "audio")) for item in items] if is_video else items
-    if len(files) % 2 or options:
-        raise click.UsageError(f"{task} takes two images, one after the other, and no --top-k")
+    if options:
+        raise click.UsageError(f"{task} has no --top-k: its answer is a field, not a list")
+    if len(files) % 2:
+        raise click.UsageError(
+            f"{task} takes two images, one after the other; for a video start a server and ask it: "
+            "perceiver optical-flow VIDEO"
+        )
     return [OpticalFlowInput(*pair) for pair in zip(files[::2], files[1::2], strict=True)]
 
 

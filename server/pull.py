@@ -91,7 +91,7 @@ def download(repository: str, staging: Path, say: Say) -> None:
             "pull needs huggingface_hub: pip install 'perceiver-server[hub]', or name a folder "
             "with the files: --from FOLDER"
         ) from None
-    unreachable = f"the hub did not give {repository}: try again, or name its files: --from FOLDER"
+    unreachable = f"the hub did not give {repository}; is there a network? --from FOLDER needs none"
     with _told(Exception, unreachable):
         info = hub.HfApi().model_info(repository, files_metadata=True, timeout=HUB_TIMEOUT_S)
     files = {file.rfilename: file for file in info.siblings or []}

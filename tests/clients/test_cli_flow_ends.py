@@ -25,7 +25,7 @@ def test_an_error_is_one_line_and_leaves_no_file(invoke: Invoke, film, tmp_path)
     text.write_text("no video")
     video(still, [noise(0)])
     for arguments, words in (
-        ([text], f"Error: {text}: Invalid data"),
+        ([text], f"Error: {text}: no video, or damaged"),
         ([tmp_path / "none.mp4"], f"Error: {tmp_path / 'none.mp4'}: No such file"),
         ([still], f"Error: {still}: there is one frame"),
         ([film, "--model", "nobody"], "Error: unknown_model: "),

@@ -44,7 +44,9 @@ async def test_the_answer_has_the_same_bits_alone_and_among_others(
     task: str, dtype: str, tmp_path: Path
 ) -> None:
     items = crowd_of(task)
-    async with Engine(settings_of(tmp_path, dtype=dtype, default_models={})) as engine:
+    # A CPU without bfloat16 takes seconds for what is a moment elsewhere.
+    settings = settings_of(tmp_path, dtype=dtype, default_models={}, timeout_ms=120_000)
+    async with Engine(settings) as engine:
         alone = await engine.predict(task, [items[PROBE]])
         await ask(engine, "the model that holds the device is loaded")
         async with held(engine):

@@ -63,8 +63,10 @@ def multimodal_autoencoding(
     made = [one for one in MP4 if one in wanted]
     if terminal.server.startswith("grpc"):
         raise click.UsageError("a video file goes over REST: --server http://HOST:PORT, not gRPC")
-    if (output is None) != (not made):
-        raise click.UsageError("-o FILE and --outputs video belong together")
+    if made and output is None:
+        raise click.UsageError(f"{' and '.join(made)} go into a file: add -o FILE.mp4")
+    if output is not None and not made:
+        raise click.UsageError(f"{output} is for pictures: add --outputs video")
     if made and "video" not in made:
         raise click.UsageError("an .mp4 without pictures cannot be had: add --outputs video")
     if output is not None and output.suffix != ".mp4":

@@ -81,6 +81,8 @@ def _opened(path: Path) -> Iterator[InputContainer]:
             if not file.streams.video:
                 raise click.ClickException(f"{path}: there is no video in it")
             yield file
+    except av.InvalidDataError:
+        raise click.ClickException(f"{path}: no video, or damaged, or ends too early") from None
     except av.FFmpegError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from None
 

@@ -28,7 +28,10 @@ T = TypeVar("T")
 Command = Callable[..., None]
 Option = Callable[[Command], Command]
 
-HINTS = {"unknown_model": " (here: perceiver models)"}  # what a server says of HTTP, said again
+HINTS = {  # what a person can do here
+    "unknown_model": " (here: perceiver models)",
+    "unreachable": " (is it running? perceiver-server serve starts one, --server names another)",
+}
 
 
 @dataclass(frozen=True)
