@@ -22,7 +22,7 @@ from training.optimise import LossFunction
 MODEL = PerceiverForMaskedLM
 PEAK_LEARNING_RATE = 3e-3
 BATCH = 24
-LENGTHS = (112, 255)  # bytes of a training crop
+LENGTHS = (112, 253)  # bytes of a training crop
 MASKED_SHARES = (0.06, 0.34)  # of a training crop
 LETTERS_ONLY = 0.5  # of the words, hidden without the space before them: their length is known
 SPACE = 32
@@ -40,16 +40,16 @@ class Data:
 
 def config(data: Data) -> PerceiverConfig:
     """A latent of 224 channels for every two bytes and one more (see `align`), 5 self-attention
-    layers, up to 254 bytes of text."""
+    layers, up to 252 bytes of text."""
     return PerceiverConfig(
-        num_latents=129,
+        num_latents=128,
         d_latents=224,
         d_model=192,
         num_self_attends_per_block=5,
         num_self_attention_heads=7,
         num_cross_attention_heads=8,
         attention_probs_dropout_prob=0.0,
-        max_position_embeddings=256,
+        max_position_embeddings=254,
     )
 
 
