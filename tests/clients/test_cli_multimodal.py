@@ -95,7 +95,7 @@ def test_a_terminal_shows_how_far_it_is(urls, film: Path, live: LiveServer, tmp_
     [
         (["{film}", "-o", "out.avi"], "is written as .mp4"),
         (["{film}", "-o", "nowhere/out.mp4"], "nowhere/out.mp4: there is no such folder"),
-        (["{film}", "--outputs", "video"], "video go into a file: add -o FILE.mp4"),
+        (["{film}", "--outputs", "video"], "video can only be written to a file: add -o FILE.mp4"),
         (["{film}", "--outputs", "label", "-o", "out.mp4"], "add --outputs video"),
         (["{film}", "-o", "out.mp4", "--outputs", "audio"], "without pictures"),
         (["{film}", "--server", "grpc://a:1"], "goes over REST"),
