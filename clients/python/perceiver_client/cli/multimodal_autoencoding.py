@@ -64,7 +64,9 @@ def multimodal_autoencoding(
     if terminal.server.startswith("grpc"):
         raise click.UsageError("a video file goes over REST: --server http://HOST:PORT, not gRPC")
     if made and output is None:
-        raise click.UsageError(f"{' and '.join(made)} can only be written to a file: add -o FILE.mp4")
+        raise click.UsageError(
+            f"{' and '.join(made)} can only be written to a file: add -o FILE.mp4"
+        )
     if output is not None and not made:
         raise click.UsageError(f"{output} is for pictures: add --outputs video")
     if made and "video" not in made:
